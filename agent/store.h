@@ -1,0 +1,46 @@
+#pragma once
+
+/* STATE_DIR: a record per runner, the journals of answers, the lock. Every function is all or nothing on the disk:
+ * after a power cut at any point a file is its old or its new content. */
+
+#include <stdbool.h>
+
+#include "agent/base/disk.h"
+#include "agent/core/record.h"
+
+typedef struct Store Store;
+
+/* Opens (and makes, 0700) STATE_DIR on DISK. Does not lock. *reterr says what is wrong with which path. */
+int store_open(Disk *disk, const char *state_dir, Store **ret, char **reterr);
+Store *store_free(Store *store);
+DEFINE_CLEANUP(Store, store_free)
+
+/* Takes the lock of the folder for as long as the store lives. -EBUSY: another agent has it; its pid, where it can be
+ * told, is in *ret_pid (0: unknown). */
+int store_lock(Store *store, pid_t *ret_pid);
+
+/* Loads NAME's record. -ENOENT: there is none. -EPROTONOSUPPORT, -EBADMSG: as record_decode(), with the path in
+ * *reterr; a file that can't be read is never overwritten by store_save() of a record that was not loaded from it. */
+int store_load(Store *store, const char *name, Record **ret, char **reterr);
+
+/* The names of all records, sorted, NULL-terminated; the caller frees names and list. */
+int store_list(Store *store, char ***ret_names);
+
+/* Writes the record: temp file, fsync, rename, fsync of the folder. */
+int store_save(Store *store, const Record *record, char **reterr);
+
+/* Saves the record, and with the same sync of the folder reserves the journal: NAME.journal with ANSWER_SIZE_MAX
+ * allocated bytes on the disk, so that the answer of the record's intent can be kept whatever the disk does. */
+int store_prepare(Store *store, const Record *record, char **reterr);
+
+/* Removes NAME's record and journal. Success where there is none. */
+int store_forget(Store *store, const char *name);
+
+/* Writes the answer into the reserved journal, in place, and syncs it. */
+int store_journal(Store *store, const char *name, const Answer *answer, char **reterr);
+
+/* Reads the journal. -ENOENT: none, or reserved and never answered, or torn. */
+int store_journal_load(Store *store, const char *name, Answer *ret);
+
+/* Drops the journal; its loss is harmless, so nothing is synced. */
+int store_journal_clear(Store *store, const char *name);
