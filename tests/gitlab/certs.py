@@ -1,0 +1,69 @@
+"""Certificates for the stand-in, good ones and bad ones, made with the openssl command."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+LOCAL = "DNS:localhost,IP:127.0.0.1,IP:::1"
+DAYS = 3650
+
+
+@dataclass(frozen=True)
+class Leaf:
+    issuer: str
+    names: str
+    days: int = DAYS
+    usage: str = "serverAuth"
+
+
+LEAVES = {
+    "server": Leaf("ca", LOCAL),
+    # Ends a day before it begins, which is long ago for every client.
+    "expired": Leaf("ca", LOCAL, days=-1),
+    "wrong-name": Leaf("ca", "DNS:gitlab.invalid"),
+    "untrusted": Leaf("untrusted-ca", LOCAL),
+    "client": Leaf("ca", "DNS:client", usage="clientAuth"),
+    "untrusted-client": Leaf("untrusted-ca", "DNS:client", usage="clientAuth"),
+}
+
+
+def openssl_request(folder: Path, name: str, days: int, *words: str) -> subprocess.Popen[str]:
+    """Starts making a key and a certificate for it."""
+    return subprocess.Popen(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                             "-days", str(days), "-subj", f"/CN=stand-in {name}", "-keyout", str(folder / f"{name}.key"),
+                             "-out", str(folder / f"{name}.pem.part"), *words],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def start_ca(folder: Path, name: str) -> subprocess.Popen[str]:
+    return openssl_request(folder, name, DAYS, "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+
+def start_leaf(folder: Path, name: str) -> subprocess.Popen[str]:
+    leaf = LEAVES[name]
+    return openssl_request(folder, name, leaf.days, "-CA", str(folder / f"{leaf.issuer}.pem"),
+                           "-CAkey", str(folder / f"{leaf.issuer}.key"), "-addext", f"subjectAltName={leaf.names}",
+                           "-addext", f"extendedKeyUsage={leaf.usage}", "-addext", "basicConstraints=critical,CA:FALSE")
+
+
+def make_missing(folder: Path, names: Iterable[str], start: Callable[[Path, str], subprocess.Popen[str]]) -> None:
+    """All at once: each takes a while on its own."""
+    missing = [name for name in names if not (folder / f"{name}.pem").exists()]
+    for name, process in [(name, start(folder, name)) for name in missing]:
+        output, _ = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"openssl, making {name}.pem: {output.strip()}")
+        (folder / f"{name}.pem.part").rename(folder / f"{name}.pem")
+
+
+def prepare(folder: Path) -> None:
+    """Makes what is missing; several servers may share a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make_missing(folder, ("ca", "untrusted-ca"), start_ca)
+        make_missing(folder, LEAVES, start_leaf)
