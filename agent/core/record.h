@@ -32,7 +32,8 @@ typedef enum RunnerState {
         _RUNNER_STATE_INVALID = -EINVAL,
 } RunnerState;
 
-/* A request that may change GitLab for good, noted before it is sent: after a crash it says what may have happened. */
+/* A request that may change GitLab for good, noted before it is sent: after a crash it says what may have happened.
+ */
 typedef enum IntentKind {
         INTENT_NONE,
         INTENT_CREATE,      /* POST /runners or POST /user/runners */
@@ -93,6 +94,7 @@ typedef struct Record {
         bool manager_ours;   /* this machine enrolled its manager */
         bool handed_back;    /* rotation is gitlab-runner's: the real times stand in config.toml */
         bool expiry_unknown; /* GitLab has not told when the token ends */
+        bool cloned;         /* the entry in config.toml is a sibling's until we have enrolled: never adopted */
 
         uint64_t registered_at_usec; /* realtime; 0: never */
         uint64_t token_obtained_at_usec;
@@ -152,9 +154,9 @@ typedef struct Answer {
         IntentKind kind;
         int64_t runner_id; /* 0: the answer had none (resets) */
         Secret *token;
-        bool has_expiry; /* the key was there, be it null */
-        uint64_t expires_at_usec; /* realtime; 0: never */
-        uint64_t obtained_at_usec; /* realtime, when the answer came */
+        bool has_expiry;            /* the key was there, be it null */
+        uint64_t expires_at_usec;   /* realtime; 0: never */
+        uint64_t obtained_at_usec;  /* realtime, when the answer came */
         uint64_t intent_since_usec; /* which intent it answers */
 } Answer;
 

@@ -1,7 +1,8 @@
 #pragma once
 
 /* Tokens are opaque; what their text tells is only good for showing and for choosing between calls that GitLab would
- * sort out by itself. Source: GitLab's app/models/ci/runner.rb and lib/authn/tokens/runner_authentication_token.rb. */
+ * sort out by itself. Source: GitLab's app/models/ci/runner.rb and lib/authn/tokens/runner_authentication_token.rb.
+ */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,6 +25,10 @@ TokenKind token_kind(const Secret *token);
 /* Whether TOKEN can be a header, a JSON and a TOML value: 1 … TOKEN_SIZE_MAX bytes, printable ASCII, no blanks.
  * NULL if so, else what is wrong with it, without the token ("has a blank inside", "is longer than 1024 bytes"). */
 const char *token_complaint(const Secret *token);
+
+/* Whether the word of SIZE bytes carries a prefix that GitLab gives to tokens, with something behind it. For masking
+ * text of strangers: rather once too often. */
+bool token_looks_like(const char *word, size_t size);
 
 #define TOKEN_SHORT_MAX 24
 
