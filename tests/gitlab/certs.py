@@ -16,14 +16,11 @@ DAYS = 3650
 class Leaf:
     issuer: str
     names: str
-    days: int = DAYS
     usage: str = "serverAuth"
 
 
 LEAVES = {
     "server": Leaf("ca", LOCAL),
-    # Ends a day before it begins, which is long ago for every client.
-    "expired": Leaf("ca", LOCAL, days=-1),
     "wrong-name": Leaf("ca", "DNS:gitlab.invalid"),
     "untrusted": Leaf("untrusted-ca", LOCAL),
     "client": Leaf("ca", "DNS:client", usage="clientAuth"),
@@ -31,23 +28,34 @@ LEAVES = {
 }
 
 
-def openssl_request(folder: Path, name: str, days: int, *words: str) -> subprocess.Popen[str]:
+def openssl_request(folder: Path, name: str, *words: str) -> subprocess.Popen[str]:
     """Starts making a key and a certificate for it."""
     return subprocess.Popen(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                             "-days", str(days), "-subj", f"/CN=stand-in {name}", "-keyout", str(folder / f"{name}.key"),
+                             "-days", str(DAYS), "-subj", f"/CN=stand-in {name}", "-keyout", str(folder / f"{name}.key"),
                              "-out", str(folder / f"{name}.pem.part"), *words],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def start_ca(folder: Path, name: str) -> subprocess.Popen[str]:
-    return openssl_request(folder, name, DAYS, "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    return openssl_request(folder, name, "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
 
 def start_leaf(folder: Path, name: str) -> subprocess.Popen[str]:
     leaf = LEAVES[name]
-    return openssl_request(folder, name, leaf.days, "-CA", str(folder / f"{leaf.issuer}.pem"),
+    return openssl_request(folder, name, "-CA", str(folder / f"{leaf.issuer}.pem"),
                            "-CAkey", str(folder / f"{leaf.issuer}.key"), "-addext", f"subjectAltName={leaf.names}",
                            "-addext", f"extendedKeyUsage={leaf.usage}", "-addext", "basicConstraints=critical,CA:FALSE")
+
+
+def start_expired(folder: Path, name: str) -> subprocess.Popen[str]:
+    """Only a request can be signed for a negative time: this one ends a day before it begins."""
+    ca = folder / "ca"
+    return subprocess.Popen(
+        f"openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=stand-in {name}'"
+        f" -addext subjectAltName={LOCAL} -keyout '{folder}/{name}.key' |"
+        f" openssl x509 -req -CA '{ca}.pem' -CAkey '{ca}.key' -set_serial 99 -days -1 -copy_extensions copy"
+        f" -out '{folder}/{name}.pem.part'",
+        shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def make_missing(folder: Path, names: Iterable[str], start: Callable[[Path, str], subprocess.Popen[str]]) -> None:
@@ -67,3 +75,4 @@ def prepare(folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         make_missing(folder, ("ca", "untrusted-ca"), start_ca)
         make_missing(folder, LEAVES, start_leaf)
+        make_missing(folder, ("expired",), start_expired)
