@@ -17,6 +17,10 @@ typedef struct Transfer Transfer;
  * owner no earlier than the next turn of the loop. */
 typedef void (*TransferDone)(Reply *reply, void *userdata);
 
+/* Sets libcurl up for the process, with an allocator that wipes: curl's own buffers hold tokens too. For main(),
+ * once, before all else; never undone, as resolver threads may outlive everything. Returns 0 or -ENOMEM. */
+int http_library_init(void);
+
 /* USER_AGENT is copied. Attaches to EVENT (referenced). */
 int http_new(sd_event *event, const char *user_agent, Http **ret);
 
@@ -28,11 +32,17 @@ DEFINE_CLEANUP(Http, http_free)
 int http_set_user_agent(Http *http, const char *user_agent);
 
 /* Sends REQUEST to TARGET. Copies what it needs, so both may go at once. Redirects are not followed: they come back
- * as replies with `location`. HTTPS verification has no off switch. The body is bounded by REPLY_BODY_MAX, a transfer
- * by REQUEST's timeout and by a low-speed limit. Failing to start is reported through DONE too, so 0 is returned for
- * all but -ENOMEM. */
-int http_start(Http *http, const Target *target, const Request *request, TransferDone done, void *userdata,
-        Transfer **ret);
+ * as replies with `location`. HTTPS verification has no off switch; TARGET's CA is trusted besides the system's. A
+ * proxy is TARGET's (an empty one: none), else what the environment says (https_proxy, http_proxy, all_proxy,
+ * no_proxy), as for gitlab-runner.
+ *
+ * A few transfers per GitLab run at once, the others queue: each waits for its turn no longer than REQUEST's timeout
+ * (then TRANSPORT_NOT_SENT), and then has that timeout for itself. The body is bounded by REPLY_BODY_MAX, the headers
+ * by REPLY_HEADER_MAX. What may create, or reset a token, is never sent twice: where it would take a second sending,
+ * the answer is TRANSPORT_LOST. Failing to start is reported through DONE too, so 0 is returned for all but
+ * -ENOMEM. RET may be NULL. */
+int http_start(
+        Http *http, const Target *target, const Request *request, TransferDone done, void *userdata, Transfer **ret);
 
 /* Safe at any moment; DONE will not come. Accepts NULL, returns NULL. */
 Transfer *transfer_cancel(Transfer *transfer);

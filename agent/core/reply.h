@@ -42,6 +42,6 @@ typedef struct Reply {
 } Reply;
 
 #define REPLY_BODY_MAX (1024 * 1024)
-#define REPLY_HEADER_MAX 8192
+#define REPLY_HEADER_MAX (32 * 1024) /* all header lines together */
 
 void reply_done(Reply *reply);
