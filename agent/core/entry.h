@@ -1,7 +1,8 @@
 /* Entries of config.toml: one entry is one `[[runners]]` table, the unit we read, write and remove.
  *
- * Reading follows what gitlab-runner accepts (any letter case of keys, quoted times, inline form); writing touches only
- * the bytes of our own values. Everything here works on bytes in memory: reading and replacing the file is the store's. */
+ * Reading follows what gitlab-runner accepts (any letter case of keys, quoted times, inline form); writing touches
+ * only the bytes of our own values. Everything here works on bytes in memory: reading and replacing the file is the
+ * store's. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +21,8 @@
  * gitlab-runner from rotating. */
 #define ENTRY_TIME_ZERO_SEC INT64_C(-62135596800)
 
-/* What is odd about an entry. The *_TYPE ones are fatal for gitlab-runner: with one of them the whole file does not load. */
+/* What is odd about an entry. The *_TYPE ones are fatal for gitlab-runner: with one of them the whole file does not
+ * load. */
 typedef enum EntryProblem {
         ENTRY_PROBLEM_NAME_TYPE = 1U << 0,
         ENTRY_PROBLEM_URL_TYPE = 1U << 1,
@@ -31,21 +33,21 @@ typedef enum EntryProblem {
         ENTRY_PROBLEM_EXECUTOR_TYPE = 1U << 6,
         /* Token missing or blank: gitlab-runner skips the entry. */
         ENTRY_PROBLEM_TOKEN_BLANK = 1U << 7,
-        /* One of our keys in two spellings (`token` and `Token`): gitlab-runner takes a random one. Read here: the first;
-         * an edit sets every spelling to the same value. */
+        /* One of our keys in two spellings (`token` and `Token`): gitlab-runner takes a random one. Read here: the
+         * first; an edit sets every spelling to the same value. */
         ENTRY_PROBLEM_KEY_TWICE = 1U << 8,
         /* url or token holds a `$`: gitlab-runner expands it from its own environment, so the value read here is not
          * the one in use. */
         ENTRY_PROBLEM_REFERENCE = 1U << 9,
         /* A time without offset: gitlab-runner takes its local zone, which is not known here; read as UTC. */
         ENTRY_PROBLEM_TIME_LOCAL = 1U << 10,
-        /* The file has both `[[runners]]` and another spelling of it; gitlab-runner takes a random one. New entries are
-         * refused until someone cleans up. */
+        /* The file has both `[[runners]]` and another spelling of it; gitlab-runner takes a random one. New entries
+         * are refused until someone cleans up. */
         ENTRY_PROBLEM_RUNNERS_TWICE = 1U << 11,
 } EntryProblem;
 
 #define ENTRY_PROBLEMS_FATAL 0x7FU
-#define _ENTRY_PROBLEM_MAX 12
+#define _ENTRY_PROBLEM_MAX   12
 
 typedef struct Entry {
         size_t index; /* among all entries of the file, from 0 */
@@ -76,8 +78,8 @@ bool entry_time_is_zero(const struct timespec *t);
 /* A sentence for one bit of EntryProblem, without its full stop; NULL for anything else. */
 const char *entry_problem_to_string(unsigned problem);
 
-/* Reads every entry of the n bytes of a config.toml. Nothing in the list borrows from data. -EBADMSG and *reterr if the
- * file is not TOML 1.1 or `runners` is no list of tables; -ENOMEM. reterr may be NULL. */
+/* Reads every entry of the n bytes of a config.toml. Nothing in the list borrows from data. -EBADMSG and *reterr if
+ * the file is not TOML 1.1 or `runners` is no list of tables; -ENOMEM. reterr may be NULL. */
 int entry_list_read(const void *data, size_t n, EntryList **ret, TomlError *reterr);
 
 /* Wipes and frees; takes NULL; returns NULL. */
@@ -95,8 +97,9 @@ typedef enum EntryEditKind {
         _ENTRY_EDIT_KIND_MAX,
 } EntryEditKind;
 
-/* One wish. Which entry: `index` of the old file, or, with ENTRY_INDEX_NONE, the first with `name` and `url`. Every pointer
- * is borrowed for the call; NULL leaves an existing entry's value as it is, and the key out of a new entry. */
+/* One wish. Which entry: `index` of the old file, or, with ENTRY_INDEX_NONE, the first with `name` and `url`. Every
+ * pointer is borrowed for the call; NULL leaves an existing entry's value as it is, and the key out of a new entry.
+ */
 typedef struct EntryEdit {
         EntryEditKind kind;
         size_t index;
@@ -128,24 +131,19 @@ typedef struct EntryResult {
         size_t index;   /* in the old file; ENTRY_INDEX_NONE if it was not there */
         size_t matches; /* entries with that name and url in the old file: more than 1 needs an index to be exact */
         unsigned problems; /* of EntryProblem, of the entry as it was */
-        int error;         /* negative errno if FAILED: -EINVAL (value not writable), -ENOENT (no such index), -EEXIST (an
-                            * earlier edit of the batch has that entry), -ENOTUNIQ (`runners` in two spellings),
-                            * -EOPNOTSUPP (the file's form does not take it) */
-        char *message;     /* if FAILED; caller frees, see entry_results_done() */
+        int error;     /* negative errno if FAILED: -EINVAL (value not writable), -ENOENT (no such index), -EEXIST (an
+                        * earlier edit of the batch has that entry), -ENOTUNIQ (`runners` in two spellings),
+                        * -EOPNOTSUPP (the file's form does not take it) */
+        char *message; /* if FAILED; caller frees, see entry_results_done() */
 } EntryResult;
 
 /* Frees what the results hold, not the array. */
 void entry_results_done(EntryResult *results, size_t n);
 
-/* Applies all edits to the n bytes of a config.toml at once, in time linear in both. data NULL means that there is no file:
- * it is then begun as gitlab-runner's installation begins it. *ret gets the new bytes, equal to the old ones if nothing
- * changed; results[i] tells about edits[i]. New entries go to the end of the file in the order of their edits.
- * -EBADMSG and *reterr if the old bytes are not a config.toml that can be read, -ENOMEM; then results are untouched. */
-int entry_edits_apply(
-                const void *data,
-                size_t n,
-                const EntryEdit *edits,
-                size_t n_edits,
-                EntryResult *results,
-                Secret **ret,
-                TomlError *reterr);
+/* Applies all edits to the n bytes of a config.toml at once, in time linear in both. data NULL means that there is no
+ * file: it is then begun as gitlab-runner's installation begins it. *ret gets the new bytes, equal to the old ones if
+ * nothing changed; results[i] tells about edits[i]. New entries go to the end of the file in the order of their
+ * edits. -EBADMSG and *reterr if the old bytes are not a config.toml that can be read, -ENOMEM; then results are
+ * untouched. */
+int entry_edits_apply(const void *data, size_t n, const EntryEdit *edits, size_t n_edits, EntryResult *results,
+        Secret **ret, TomlError *reterr);

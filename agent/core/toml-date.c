@@ -34,7 +34,7 @@ static bool number(Cursor *c, unsigned n, unsigned min, unsigned max, unsigned *
 
 static unsigned days_of_month(unsigned year, unsigned month)
 {
-        static const unsigned char days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+        static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
         bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
         return days[month - 1] + (month == 2 && leap);
@@ -45,7 +45,7 @@ static bool parse_day(Cursor *c, TomlDate *date)
         unsigned year, month, day;
 
         if (!number(c, 4, 0, 9999, &year) || !skip(c, "-") || !number(c, 2, 1, 12, &month) || !skip(c, "-") ||
-            !number(c, 2, 1, days_of_month(year, month), &day))
+                !number(c, 2, 1, days_of_month(year, month), &day))
                 return false;
         date->year = (uint16_t)year;
         date->month = (uint8_t)month;
@@ -102,8 +102,8 @@ static bool parse_offset(Cursor *c, TomlDate *date)
 
 int toml_date_parse(const char *text, size_t size, TomlVersion version, TomlDate *ret, TomlType *ret_type)
 {
-        Cursor c = { text, text + size };
-        TomlDate date = { 0 };
+        Cursor c = {text, text + size};
+        TomlDate date = {0};
         TomlType type = TOML_TYPE_TIME_LOCAL;
 
         if (size > 2 && text[2] == ':') {
@@ -132,8 +132,8 @@ int toml_date_parse(const char *text, size_t size, TomlVersion version, TomlDate
         return 0;
 }
 
-/* Days since 1970-01-01 in the proleptic Gregorian calendar, which RFC 3339 and Go use down to year 0. Years begin in March
- * here, so that the leap day comes last. */
+/* Days since 1970-01-01 in the proleptic Gregorian calendar, which RFC 3339 and Go use down to year 0. Years begin in
+ * March here, so that the leap day comes last. */
 static int64_t days_since_epoch(unsigned year, unsigned month, unsigned day)
 {
         int64_t y = (int64_t)year - (month <= 2);

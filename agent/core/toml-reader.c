@@ -5,8 +5,7 @@
 
 int toml_reader_fail(const TomlReader *reader, const char *text)
 {
-        return toml_error_set(
-                        reader->error, -EBADMSG, reader->line, reader->at - reader->line_start + 1, "%s", text);
+        return toml_error_set(reader->error, -EBADMSG, reader->line, reader->at - reader->line_start + 1, "%s", text);
 }
 
 /* Length of the UTF-8 sequence at p, 0 if it is not one: overlong, a surrogate, beyond U+10FFFF, or cut off. */
@@ -20,7 +19,7 @@ static size_t utf8_length(const unsigned char *p, size_t n)
                 if ((p[i] & 0xC0) != 0x80)
                         return 0;
         if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) || (p[0] == 0xF0 && p[1] < 0x90) ||
-            (p[0] == 0xF4 && p[1] > 0x8F))
+                (p[0] == 0xF4 && p[1] > 0x8F))
                 return 0;
         return length;
 }
@@ -54,6 +53,18 @@ int toml_reader_check(TomlReader *reader, size_t *ret_lf, size_t *ret_crlf)
         *ret_lf = lf;
         *ret_crlf = crlf;
         return 0;
+}
+
+bool toml_string_is_utf8(TomlString string)
+{
+        const unsigned char *p = (const unsigned char *)string.data;
+
+        for (size_t i = 0, n; i < string.size; i += n) {
+                n = utf8_length(p + i, string.size - i);
+                if (n == 0)
+                        return false;
+        }
+        return true;
 }
 
 bool toml_reader_sees(const TomlReader *reader, const char *text)

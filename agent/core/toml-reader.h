@@ -18,8 +18,8 @@ typedef struct TomlReader {
         TomlError *error;   /* borrowed, may be NULL */
 } TomlReader;
 
-/* Checks what holds for every byte of a document, wherever it stands: UTF-8, no control characters but tab, LF and CRLF.
- * After it, the rules need not look at these again. Counts line ends. 0 or -EBADMSG. */
+/* Checks what holds for every byte of a document, wherever it stands: UTF-8, no control characters but tab, LF and
+ * CRLF. After it, the rules need not look at these again. Counts line ends. 0 or -EBADMSG. */
 int toml_reader_check(TomlReader *reader, size_t *ret_lf, size_t *ret_crlf);
 
 /* The byte `ahead` of the cursor, or -1 behind the end. */

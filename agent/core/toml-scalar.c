@@ -25,10 +25,10 @@ static TomlString read_word(TomlReader *reader)
         while (is_word(toml_reader_peek(reader, n)))
                 n++;
         if (n == 10 && toml_reader_peek(reader, 4) == '-' && toml_reader_peek(reader, n) == ' ' &&
-            is_digit(toml_reader_peek(reader, n + 1)))
+                is_digit(toml_reader_peek(reader, n + 1)))
                 for (n++; is_word(toml_reader_peek(reader, n));)
                         n++;
-        return (TomlString){ reader->source + reader->at, n };
+        return (TomlString){reader->source + reader->at, n};
 }
 
 /* Digits with single underscores between them; returns how many bytes, 0 if that is not what is there. */
@@ -88,7 +88,7 @@ static int parse_prefixed(TomlReader *reader, TomlString word, TomlValue *value)
         if (span_digits(word.data + 2, word.data + word.size, takes) != word.size - 2)
                 return toml_reader_fail(reader, "not a number");
         value->type = TOML_TYPE_INTEGER;
-        return parse_magnitude(reader, (TomlString){ word.data + 2, word.size - 2 }, base, false, &value->integer);
+        return parse_magnitude(reader, (TomlString){word.data + 2, word.size - 2}, base, false, &value->integer);
 }
 
 /* strtod() wants a terminator and no underscores. Its decimal point is the locale's: this program never sets one. */
@@ -130,7 +130,7 @@ static int parse_number(TomlReader *reader, TomlString word, TomlValue *value)
                 return toml_reader_fail(reader, "a number with a leading zero");
         if (p + whole == end) {
                 value->type = TOML_TYPE_INTEGER;
-                return parse_magnitude(reader, (TomlString){ p, whole }, 10, negative, &value->integer);
+                return parse_magnitude(reader, (TomlString){p, whole}, 10, negative, &value->integer);
         }
         p += whole;
 
@@ -166,7 +166,7 @@ int toml_reader_scalar(TomlReader *reader, TomlValue *value)
                 value->type = TOML_TYPE_BOOLEAN;
                 value->boolean = word.size == 4;
         } else if ((word.size > 4 && word.data[4] == '-' && is_digit((unsigned char)word.data[0]) &&
-                    is_digit((unsigned char)word.data[3])) ||
+                           is_digit((unsigned char)word.data[3])) ||
                    (word.size > 2 && word.data[2] == ':')) {
                 r = toml_date_parse(word.data, word.size, reader->version, &value->date, &value->type);
                 if (r < 0)

@@ -148,7 +148,7 @@ static int unescape(TomlReader *reader, size_t end, bool multiline, TomlString *
                 if (c != '\n' || !toml_reader_skip_newline(reader))
                         reader->at++;
         }
-        *ret = (TomlString){ out, used };
+        *ret = (TomlString){out, used};
         return 0;
 }
 
@@ -183,7 +183,7 @@ int toml_reader_string(TomlReader *reader, bool multiline, TomlString *ret)
                 if (r < 0)
                         return r;
         } else {
-                *ret = (TomlString){ reader->source + reader->at, end - reader->at };
+                *ret = (TomlString){reader->source + reader->at, end - reader->at};
                 skip_to(reader, end);
         }
         reader->at = end + (triple ? 3 : 1);
@@ -207,6 +207,6 @@ int toml_reader_key(TomlReader *reader, TomlString *ret)
         size_t start = reader->at;
         while (is_bare(toml_reader_peek(reader, 0)))
                 reader->at++;
-        *ret = (TomlString){ reader->source + start, reader->at - start };
+        *ret = (TomlString){reader->source + start, reader->at - start};
         return 0;
 }

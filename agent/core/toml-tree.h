@@ -13,7 +13,8 @@ typedef struct TomlTree {
 /* Makes the root table. -ENOMEM. */
 int toml_tree_init(TomlTree *tree);
 
-/* Appends a new value to a table (key not NULL; must not be there yet) or array. -EFBIG if it would be too deep, -ENOMEM. */
+/* Appends a new value to a table (key not NULL; must not be there yet) or array. -EFBIG if it would be too deep,
+ * -ENOMEM. */
 int toml_tree_add(TomlTree *tree, TomlValue *parent, const TomlString *key, TomlValue **ret);
 
 /* The member with this key, or NULL. */

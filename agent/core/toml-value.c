@@ -121,7 +121,7 @@ TomlValue *toml_tree_get(const TomlValue *table, TomlString key)
 
 TomlValue *toml_table_get(const TomlValue *table, const char *key)
 {
-        return toml_tree_get(table, (TomlString){ key, strlen(key) });
+        return toml_tree_get(table, (TomlString){key, strlen(key)});
 }
 
 TomlValue *toml_value_first(const TomlValue *value)
@@ -141,11 +141,11 @@ TomlValue *toml_table_find_fold(const TomlValue *table, TomlValue *from, const c
 
 bool toml_string_equal(TomlString a, const char *b)
 {
-        return same_string(a, (TomlString){ b, strlen(b) });
+        return same_string(a, (TomlString){b, strlen(b)});
 }
 
-/* One character of a, folded to a small ASCII letter where it folds to one. Two beyond ASCII do: U+017F (long s) and U+212A
- * (the Kelvin sign), so Go takes `to\u212Aen` for `token`. */
+/* One character of a, folded to a small ASCII letter where it folds to one. Two beyond ASCII do: U+017F (long s) and
+ * U+212A (the Kelvin sign), so Go takes `to\u212Aen` for `token`. */
 static size_t fold_next(TomlString a, size_t i, char *ret)
 {
         if (a.size - i >= 2 && memcmp(a.data + i, "\xC5\xBF", 2) == 0) {

@@ -39,6 +39,10 @@ static int put_escape(Secret *out, char c)
 int toml_write_string(Secret *out, TomlString string)
 {
         size_t from = 0;
+
+        if (!toml_string_is_utf8(string))
+                return -EINVAL;
+
         int r = secret_append(out, "\"", 1);
 
         for (size_t i = 0; i < string.size && r >= 0; i++) {
@@ -63,7 +67,8 @@ int toml_write_key(Secret *out, TomlString key)
         for (size_t i = 0; i < key.size && bare; i++) {
                 char c = key.data[i];
 
-                bare = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+                bare = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                       c == '-';
         }
         return bare ? secret_append(out, key.data, key.size) : toml_write_string(out, key);
 }
@@ -106,7 +111,7 @@ static int put_time(Secret *out, const struct timespec *time)
         struct tm tm;
 
         if (time->tv_nsec < 0 || time->tv_nsec > 999999999 || !gmtime_r(&seconds, &tm) || tm.tm_year < -1900 ||
-            tm.tm_year > 9999 - 1900)
+                tm.tm_year > 9999 - 1900)
                 return -EINVAL;
 
         return put_date(out, TOML_TYPE_DATETIME,
@@ -174,7 +179,7 @@ bool toml_scalar_equal(const TomlScalar *scalar, const TomlValue *value)
         case TOML_TYPE_STRING:
                 return scalar->string.size == value->string.size &&
                        (scalar->string.size == 0 ||
-                        memcmp(scalar->string.data, value->string.data, scalar->string.size) == 0);
+                               memcmp(scalar->string.data, value->string.data, scalar->string.size) == 0);
         case TOML_TYPE_INTEGER:
                 return scalar->integer == value->integer;
         case TOML_TYPE_BOOLEAN:
@@ -302,7 +307,7 @@ int toml_write_members(Secret *out, const TomlPath *path, const TomlValue *table
                         r = toml_write_pair(out, path_depth(path), v->key, v);
         for (const TomlValue *v = table->children.first; v && r >= 0; v = v->next)
                 if (toml_write_has_header(v))
-                        r = toml_write_table(out, &(TomlPath){ path, v->key }, v);
+                        r = toml_write_table(out, &(TomlPath){path, v->key}, v);
         return r;
 }
 

@@ -1,6 +1,6 @@
-/* Values as TOML text, laid out as gitlab-runner's encoder lays them out: strings in double quotes, arrays on one line, two
- * blanks per level, a header indented by its depth less one. Lines end with LF; the editor turns them into the file's own.
- * Everything is appended to a Secret, since any of it may be a token. All return 0 or -ENOMEM. */
+/* Values as TOML text, laid out as gitlab-runner's encoder lays them out: strings in double quotes, arrays on one
+ * line, two blanks per level, a header indented by its depth less one. Lines end with LF; the editor turns them into
+ * the file's own. Everything is appended to a Secret, since any of it may be a token. All return 0 or -ENOMEM. */
 #pragma once
 
 #include "agent/base/secret.h"
@@ -23,9 +23,10 @@ typedef struct TomlScalar {
         };
 } TomlScalar;
 
+/* -EINVAL if it is not UTF-8: the file could not be read any more. */
 int toml_write_string(Secret *out, TomlString string);
 
-/* A key, bare where TOML lets it be. */
+/* A key, bare where TOML lets it be. -EINVAL as above. */
 int toml_write_key(Secret *out, TomlString key);
 
 /* -EINVAL for a time outside of the years 0 to 9999, which TOML cannot say. */

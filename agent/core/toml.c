@@ -82,8 +82,8 @@ static void link_expression(TomlExpression **first, TomlExpression **last, TomlE
         *last = e;
 }
 
-/* One step of a header towards its last part: `a` of `[a.b]`. Headers may pass through any table that is not a `{…}`, and
- * into the newest element of `[[a]]`. */
+/* One step of a header towards its last part: `a` of `[a.b]`. Headers may pass through any table that is not a `{…}`,
+ * and into the newest element of `[[a]]`. */
 static int walk_header(Parser *p, TomlValue **table, TomlString key)
 {
         TomlValue *v = toml_tree_get(*table, key);
@@ -98,8 +98,8 @@ static int walk_header(Parser *p, TomlValue **table, TomlString key)
         return 0;
 }
 
-/* One step of a dotted key: `a` of `a.b = 1`. It may extend what dotted keys made, or what headers only mentioned on their
- * way; a table with a header of its own is that header's. */
+/* One step of a dotted key: `a` of `a.b = 1`. It may extend what dotted keys made, or what headers only mentioned on
+ * their way; a table with a header of its own is that header's. */
 static int walk_dotted(Parser *p, TomlValue **table, TomlString key)
 {
         TomlValue *v = toml_tree_get(*table, key);
@@ -108,7 +108,7 @@ static int walk_dotted(Parser *p, TomlValue **table, TomlString key)
                 int r = add_table(p, *table, &key, TOML_ORIGIN_DOTTED, table);
                 if (r < 0)
                         return r;
-                (*table)->span = (TomlSpan){ p->reader.at, p->reader.at };
+                (*table)->span = (TomlSpan){p->reader.at, p->reader.at};
                 return 0;
         }
         if (v->type != TOML_TYPE_TABLE || (v->origin != TOML_ORIGIN_DOTTED && v->origin != TOML_ORIGIN_IMPLICIT))
@@ -183,7 +183,8 @@ static int parse_comma(Parser *p, TomlExpression *e, char close, bool *ret_more)
                 return 0;
         }
         if (c != ',')
-                return fail(p, close == ']' ? "expected ',' or ']' in an array" : "expected ',' or '}' in an inline table");
+                return fail(p,
+                        close == ']' ? "expected ',' or ']' in an array" : "expected ',' or '}' in an inline table");
         e->comma = p->reader.at++;
         *ret_more = true;
         return 0;
@@ -390,16 +391,17 @@ int toml_document_parse(const void *source, size_t size, TomlVersion version, To
 
         Parser p = {
                 .document = d,
-                .reader = {
-                        .source = d->source,
-                        .size = size,
-                        .at = d->bom,
-                        .line = 1,
-                        .line_start = d->bom,
-                        .version = version,
-                        .memory = &d->tree.memory,
-                        .error = reterr,
-                },
+                .reader =
+                        {
+                                .source = d->source,
+                                .size = size,
+                                .at = d->bom,
+                                .line = 1,
+                                .line_start = d->bom,
+                                .version = version,
+                                .memory = &d->tree.memory,
+                                .error = reterr,
+                        },
         };
         int r = toml_reader_check(&p.reader, &lf, &crlf);
         if (r < 0)

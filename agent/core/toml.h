@@ -1,11 +1,11 @@
 /* A TOML document that remembers where every byte of it came from.
  *
- * The parser takes TOML 1.1, or strictly 1.0, and builds two views of the same source: the tree of values, for readers, and
- * the list of expressions (headers and `key = value` in their order, with byte offsets), for the editor in toml-edit.h,
- * which changes single values and leaves every other byte alone.
+ * The parser takes TOML 1.1, or strictly 1.0, and builds two views of the same source: the tree of values, for
+ * readers, and the list of expressions (headers and `key = value` in their order, with byte offsets), for the editor
+ * in toml-edit.h, which changes single values and leaves every other byte alone.
  *
- * Any value of a config.toml may be a token. So the tree lives in memory of its own that is wiped when the document goes,
- * strings without escapes are not copied at all, and no error text quotes the source. */
+ * Any value of a config.toml may be a token. So the tree lives in memory of its own that is wiped when the document
+ * goes, strings without escapes are not copied at all, and no error text quotes the source. */
 #pragma once
 
 #include <stdbool.h>
@@ -91,8 +91,8 @@ struct TomlValue {
         TomlValue *parent;
         TomlValue *next; /* in the parent, in order of appearance */
         TomlSpan span;   /* of the value; of a table or array by headers or dotted keys: of its first mention's key */
-        /* Where it was written: the key/value pair that holds it, or of a table its own header; NULL for tables that have no
-         * single place (implicit, dotted, the root, `[[x]]` arrays). */
+        /* Where it was written: the key/value pair that holds it, or of a table its own header; NULL for tables that
+         * have no single place (implicit, dotted, the root, `[[x]]` arrays). */
         TomlExpression *expression;
         union {
                 TomlString string;
@@ -104,7 +104,7 @@ struct TomlValue {
                         TomlValue *first;
                         TomlValue *last;
                         size_t count;
-                        struct TomlIndex *index; /* of long tables, by key */
+                        struct TomlIndex *index;          /* of long tables, by key */
                         TomlExpression *first_expression; /* of `{…}` and `[…]`: what stands between the brackets */
                         TomlExpression *last_expression;
                 } children;
@@ -123,21 +123,22 @@ struct TomlExpression {
         size_t line; /* from 1 */
         TomlExpression *next;
         TomlExpression *previous;
-        TomlValue *value;     /* what it defines */
-        TomlValue *container; /* the `{…}` or `[…]` it stands in; of a top-level pair the table it was written under */
-        TomlSpan key;         /* the whole, possibly dotted key */
-        size_t last_key;      /* start of its last part */
-        size_t end;           /* behind the value or the header's last bracket */
-        /* Top level: the whole lines, from line_start up to behind the newline (or to the end of file). Between brackets:
-         * where the comma behind it is, or 0. */
+        TomlValue *value; /* what it defines */
+        TomlValue
+                *container; /* the `{…}` or `[…]` it stands in; of a top-level pair the table it was written under */
+        TomlSpan key;       /* the whole, possibly dotted key */
+        size_t last_key;    /* start of its last part */
+        size_t end;         /* behind the value or the header's last bracket */
+        /* Top level: the whole lines, from line_start up to behind the newline (or to the end of file). Between
+         * brackets: where the comma behind it is, or 0. */
         size_t line_start;
         size_t line_end;
         size_t comma;
 };
 
-/* Parses size bytes. The document borrows source: it must outlive the document, unchanged. *ret is set on success only.
- * -EBADMSG: not valid TOML, *reterr says where; -EFBIG: beyond 4 GiB or nested deeper than TOML_DEPTH_MAX, *reterr too;
- * -ENOMEM. reterr may be NULL. Takes time and memory linear in size. */
+/* Parses size bytes. The document borrows source: it must outlive the document, unchanged. *ret is set on success
+ * only. -EBADMSG: not valid TOML, *reterr says where; -EFBIG: beyond 4 GiB or nested deeper than TOML_DEPTH_MAX,
+ * *reterr too; -ENOMEM. reterr may be NULL. Takes time and memory linear in size. */
 int toml_document_parse(const void *source, size_t size, TomlVersion version, TomlDocument **ret, TomlError *reterr);
 
 /* Wipes and frees; takes NULL; returns NULL. */
@@ -174,14 +175,17 @@ TomlValue *toml_table_find_fold(const TomlValue *table, TomlValue *from, const c
 bool toml_string_equal_fold(TomlString a, const char *b);
 bool toml_string_equal(TomlString a, const char *b);
 
+/* Only valid UTF-8 can be written to a document. */
+bool toml_string_is_utf8(TomlString string);
+
 /* A NUL-terminated copy; the caller wipes it. -EINVAL if the string holds a NUL, -ENOMEM. */
 int toml_string_dup(TomlString string, char **ret);
 
 /* Children of a table or array: for (v = toml_value_first(x); v; v = v->next). NULL for scalars. */
 TomlValue *toml_value_first(const TomlValue *value);
 
-/* Equal in type and value; tables in any order of keys, arrays in order, datetimes with offset as points in time, NaN equal
- * to NaN. */
+/* Equal in type and value; tables in any order of keys, arrays in order, datetimes with offset as points in time, NaN
+ * equal to NaN. */
 bool toml_value_equal(const TomlValue *a, const TomlValue *b);
 
 const char *toml_type_to_string(TomlType type);

@@ -12,8 +12,8 @@
  * hold a password), or -ENOMEM. reterr_message may be NULL. */
 int url_check(const char *url, char **reterr_message);
 
-/* The url in the form that is compared: scheme and host in small letters, trailing `/`s and then one trailing `/ci` cut.
- * Takes anything, checked or not. Caller frees *ret. -ENOMEM. */
+/* The url in the form that is compared: scheme and host in small letters, trailing `/`s and then one trailing `/ci`
+ * cut. Takes anything, checked or not. Caller frees *ret. -ENOMEM. */
 int url_normalize(const char *url, char **ret);
 
 /* Do both name the same GitLab? Equal after url_normalize(), without allocating. NULL equals nothing. */
