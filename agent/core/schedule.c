@@ -52,11 +52,9 @@ uint64_t schedule_rotation(const Record *record, double rotate_at, uint64_t rota
         return record->token_obtained_at_usec + (uint64_t)((double)life * rotate_at);
 }
 
-bool schedule_proven_dead(const Record *record, uint64_t removed_after_usec, uint64_t realtime_usec)
+bool schedule_proven_dead(const Record *record, uint64_t removed_after_usec)
 {
-        /* Counted from the first to the last answer, not to now: silence proves nothing. A clock that went back
-         * gives 0 and so more patience, never less. */
-        (void)realtime_usec;
+        /* A clock that went back gives a span of 0, and so more patience, never less. */
         return record->dead_proofs >= SCHEDULE_PROOFS &&
                usec_sub(record->dead_last_usec, record->dead_first_usec) >= removed_after_usec;
 }

@@ -36,8 +36,9 @@ uint64_t schedule_rotation(const Record *record, double rotate_at, uint64_t rota
 
 #define SCHEDULE_PROOFS 3
 
-/* Whether the proofs in RECORD are enough to call its token dead at NOW (realtime). */
-bool schedule_proven_dead(const Record *record, uint64_t removed_after_usec, uint64_t realtime_usec);
+/* Whether the proofs in RECORD are enough to call its token dead. Counted from the first to the last answer, not to
+ * now: silence proves nothing. */
+bool schedule_proven_dead(const Record *record, uint64_t removed_after_usec);
 
 /* How long until the next proof is due. */
 uint64_t schedule_proof(Random *random, const Record *record, uint64_t removed_after_usec, uint64_t realtime_usec);

@@ -26,12 +26,16 @@ typedef struct Judgement {
         bool maybe_acted;     /* GitLab may have done what was asked although the answer does not say so */
         bool no_route;        /* this GitLab does not have the endpoint */
         bool refused_by_net;  /* TLS or url: exit code 1 rather than 77 */
+        bool gone;            /* a delete met nothing to delete: a manager's 404 */
         bool text_only;       /* verify's text `200`: an old server, which has no managers */
         bool unreachable;     /* no HTTP answer at all */
         uint64_t wait_usec;   /* VERDICT_WAIT: not earlier than this from now; 0: not told */
         double spread;        /* RateLimit-Observed over RateLimit-Limit, at least 1; 0: not told */
         uint64_t spread_usec; /* the window over which to spread, 0: not told */
         Identity identity;    /* what the reply told */
+        int64_t *ids;         /* CALL_LIST: the runners' ids, newest first */
+        size_t n_ids;
+        char *note;           /* CALL_SHOW: maintenance_note */
         char *message;        /* GitLab's own words, flattened, or the transport's sentence; never a token */
 } Judgement;
 
