@@ -15,12 +15,15 @@ int store_open(Disk *disk, const char *state_dir, Store **ret, char **reterr);
 Store *store_free(Store *store);
 DEFINE_CLEANUP(Store, store_free)
 
-/* Takes the lock of the folder for as long as the store lives. -EBUSY: another agent has it; its pid, where it can be
- * told, is in *ret_pid (0: unknown). */
-int store_lock(Store *store, pid_t *ret_pid);
+/* The folder, for messages; valid as long as STORE. */
+const char *store_path(const Store *store);
 
-/* Loads NAME's record. -ENOENT: there is none. -EPROTONOSUPPORT, -EBADMSG: as record_decode(), with the path in
- * *reterr; a file that can't be read is never overwritten by store_save() of a record that was not loaded from it. */
+/* Takes the lock of the folder for as long as the store lives, and removes temp files that a crash left there.
+ * -EBUSY: another agent has it; its pid, where it can be told, is in *ret_pid (0: unknown). */
+int store_lock(Store *store, pid_t *ret_pid, char **reterr);
+
+/* Loads NAME's record. -ENOENT, without a sentence: there is none. -EPROTONOSUPPORT, -EBADMSG: as record_decode(),
+ * with the path in *reterr; a file that can't be read is never overwritten: store_save() then fails with the same. */
 int store_load(Store *store, const char *name, Record **ret, char **reterr);
 
 /* The names of all records, sorted, NULL-terminated; the caller frees names and list. */
@@ -33,8 +36,8 @@ int store_save(Store *store, const Record *record, char **reterr);
  * allocated bytes on the disk, so that the answer of the record's intent can be kept whatever the disk does. */
 int store_prepare(Store *store, const Record *record, char **reterr);
 
-/* Removes NAME's record and journal. Success where there is none. */
-int store_forget(Store *store, const char *name);
+/* Removes NAME's record and journal, readable or not. Success where there is none. */
+int store_forget(Store *store, const char *name, char **reterr);
 
 /* Writes the answer into the reserved journal, in place, and syncs it. */
 int store_journal(Store *store, const char *name, const Answer *answer, char **reterr);
