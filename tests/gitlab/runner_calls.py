@@ -114,9 +114,9 @@ def plan_limit(world: World, owner: Group | Project | None) -> attributes.Compla
 
 def register(world: World, request: Request, given: dict[str, Any], **_: Any) -> Answer:
     runner_type, owner = registration_scope(world, given.get("token"))
+    full = plan_limit(world, owner)
     new = build(world, request, given, runner_type, owner)
-    found = attributes.complaints(new) | plan_limit(world, owner)
-    if found:
+    if found := attributes.complaints(new) | full:
         world.delete_runner(new)
         raise errors.message(400, found)
     return json_answer(201, show.credentials(world, new))

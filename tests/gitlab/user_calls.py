@@ -299,6 +299,7 @@ def create(world: World, request: Request, given: Given, actor: Actor, **_: Any)
     if not actor.admin and not may_create(actor, owner):
         raise errors.forbidden("Insufficient permissions")
     times = check_token_times(world, given, world.expiry(kind, given.get("group_id"), given.get("project_id")))
+    full = plan_limit(world, owner)
     runner = world.add_runner(kind, created=True, creator_id=actor.user.id,
                               group_id=owner.id if isinstance(owner, Group) else None,
                               project_ids=[owner.id] if isinstance(owner, Project) else [])
@@ -306,8 +307,7 @@ def create(world: World, request: Request, given: Given, actor: Actor, **_: Any)
     # The first token only; rotated ones follow the settings.
     for name, value in times.items():
         setattr(runner, name, value)
-    found = attributes.complaints(runner) | plan_limit(world, owner)
-    if found:
+    if found := attributes.complaints(runner) | full:
         world.delete_runner(runner)
         raise bad_request(attributes.sentence(found))
     return json_answer(201, show.credentials(world, runner))
