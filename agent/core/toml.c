@@ -88,8 +88,13 @@ static int walk_header(Parser *p, TomlValue **table, TomlString key)
 {
         TomlValue *v = toml_tree_get(*table, key);
 
-        if (!v)
-                return add_table(p, *table, &key, TOML_ORIGIN_IMPLICIT, table);
+        if (!v) {
+                int r = add_table(p, *table, &key, TOML_ORIGIN_IMPLICIT, table);
+                if (r < 0)
+                        return r;
+                (*table)->span = (TomlSpan){p->reader.at, p->reader.at};
+                return 0;
+        }
         if (v->type == TOML_TYPE_ARRAY && v->origin == TOML_ORIGIN_ELEMENTS)
                 v = v->children.last;
         if (v->type != TOML_TYPE_TABLE || v->origin == TOML_ORIGIN_VALUE)

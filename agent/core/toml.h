@@ -90,7 +90,7 @@ struct TomlValue {
         TomlString key;
         TomlValue *parent;
         TomlValue *next; /* in the parent, in order of appearance */
-        TomlSpan span;   /* of the value; of a table or array by headers or dotted keys: of its first mention's key */
+        TomlSpan span;   /* of the value; of a table or array by headers or dotted keys: in its first mention's key */
         /* Where it was written: the key/value pair that holds it, or of a table its own header; NULL for tables that
          * have no single place (implicit, dotted, the root, `[[x]]` arrays). */
         TomlExpression *expression;

@@ -1,4 +1,5 @@
-/* The decoder that toml-test asks for: TOML on stdin, its values as tagged JSON on stdout; exit 1 if it is not valid. */
+/* The decoder that toml-test asks for: TOML on stdin, its values as tagged JSON on stdout; exit 1 if it is not valid.
+ */
 
 #include <math.h>
 #include <stdio.h>
