@@ -137,13 +137,33 @@ static bool follows_token(const char *text, size_t at)
 
 void text_mask_tokens(char *text)
 {
-        size_t size;
+        size_t out = 0, size;
 
-        for (size_t i = 0; text[i]; i += size ? size : 1) {
+        for (size_t i = 0; text[i]; i += size) {
+                const char *piece = text + i;
+
                 size = 0;
                 while (is_token_character(text[i + size]))
                         size++;
-                if (size > 0 && (token_looks_like(text + i, size) || (size >= 20 && follows_token(text, i))))
-                        memset(text + i, '*', size);
+                size_t length = size = size > 0 ? size : 1;
+                if (token_looks_like(piece, size) || (size >= 20 && follows_token(text, out))) {
+                        piece = "***";
+                        length = 3;
+                }
+                memmove(text + out, piece, length);
+                out += length;
         }
+        text[out] = 0;
+}
+
+int text_show(const char *data, size_t size, size_t max, char **ret)
+{
+        _cleanup_free_ char *text = NULL;
+
+        /* Masked before it is cut: what is left of a token behind a cut would not be known as one. */
+        int r = text_clean(data, size, 4 * max, &text);
+        if (r < 0)
+                return r;
+        text_mask_tokens(text);
+        return text_clean(text, strlen(text), max, ret);
 }

@@ -19,6 +19,9 @@ size_t text_characters(const char *text);
  * blanks one, what is not UTF-8 `?`; cut between characters, then ending in an ellipsis. Returns 0 or -ENOMEM. */
 int text_clean(const char *data, size_t size, size_t max, char **ret);
 
-/* Masks in place whatever looks like a GitLab token: the known prefixes wherever they stand in a word, and opaque
- * words of 20 characters and more right after the word "token". */
+/* Replaces in place whatever looks like a GitLab token by `***`: the known prefixes wherever they stand in a word,
+ * and opaque words of 20 characters and more right after the word "token". */
 void text_mask_tokens(char *text);
+
+/* text_clean() without tokens, for what came from outside and goes into a message. Returns 0 or -ENOMEM. */
+int text_show(const char *data, size_t size, size_t max, char **ret);
