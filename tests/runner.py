@@ -251,12 +251,15 @@ class Runner:
             jobs.append(job)
         return jobs
 
-    def script_jobs(self, variant):
+    def script_jobs(self, variant, built):
         jobs = []
         tests = os.path.join(TOP, "tests")
         for folder in sorted(os.listdir(tests)):
             path = os.path.join(tests, folder)
             if not os.path.isdir(path) or folder == "bench":
+                continue
+            needs_build = folder in ("integration", "toml", "fuzz")
+            if needs_build and not built or not needs_build and variant is not MAIN:
                 continue
             for name in sorted(os.listdir(path)):
                 script = os.path.join(path, name)
@@ -264,8 +267,6 @@ class Runner:
                     continue
                 marks = read_marks(script)
                 if "long" in marks and not self.options.long:
-                    continue
-                if variant is not MAIN and folder not in ("integration", "toml"):
                     continue
                 timeout = int(marks.get("timeout", DEFAULT_TIMEOUT)) * (1 if variant is MAIN else 3)
                 label = "%s/%s" % (folder, name.removesuffix(".py"))
@@ -337,11 +338,10 @@ class Runner:
             owner = variant.builds or variant.name
             if owner not in built:
                 built[owner] = self.compile(variant)
-            if not built[owner]:
-                continue
-            jobs += self.unit_jobs(variant)
+            if built[owner]:
+                jobs += self.unit_jobs(variant)
             if variant is MAIN or (self.options.long and variant.name == "sanitized"):
-                jobs += self.script_jobs(variant)
+                jobs += self.script_jobs(variant, built[owner])
         jobs = [job for job in jobs if self.wanted(job.name)]
         if self.options.only and not jobs:
             self.results.add("--only", 0, ["no test has '%s' in its name" % self.options.only], [], 0)
