@@ -459,4 +459,4 @@ class Formats(Case):
 
 
 if __name__ == "__main__":
-    report.main("gitlab/contract: ")
+    report.main("contract.")

@@ -460,4 +460,4 @@ class Neighbours(Case):
 
 
 if __name__ == "__main__":
-    report.main("gitlab/contract: ")
+    report.main("contract.")
