@@ -120,6 +120,7 @@ static int explain_certificate(const HttpFailure *f, Transport *ret, char **ret_
 
         switch (f->verify_result) {
         case X509_V_OK:
+        case X509_V_ERR_UNSPECIFIED: /* curl's first value, where the chain was not what it stumbled over */
                 /* The chain is fine, so it was curl itself that refused: the name, but for rare other reasons. */
                 if (contains(f->detail, "subject name") || contains(f->detail, "matches"))
                         return say(TRANSPORT_TLS, ret, ret_sentence, "The certificate of %s%s is for another name",
@@ -147,7 +148,8 @@ static int explain_handshake(const HttpFailure *f, Transport *ret, char **ret_se
 
         /* A connection that is closed or reset under the handshake says nothing about certificates: GitLab restarts,
          * or the balancer before it has no server left. curl's texts tell the two apart, its code does not. */
-        if (contains(f->detail, "SSL_connect: ") || contains(f->detail, "unexpected eof"))
+        if (contains(f->detail, "SSL_connect: ") || contains(f->detail, "unexpected eof") ||
+                contains(f->detail, "Recv failure") || contains(f->detail, "Send failure"))
                 return say(TRANSPORT_NOT_SENT, ret, ret_sentence, "%s closed the connection during the TLS handshake",
                         f->place);
         if (contains(f->detail, "wrong version number"))

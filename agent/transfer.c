@@ -291,6 +291,9 @@ static int set_trust(Transfer *t, const TransferCommon *common)
 #if LIBCURL_VERSION_NUM >= 0x075700
                 (void)curl_easy_setopt(t->easy, CURLOPT_CA_CACHE_TIMEOUT, CA_CACHE_SEC);
 #endif
+        } else if (common->ca_folder) {
+                SET(t, CURLOPT_CAINFO, NULL);
+                SET(t, CURLOPT_CAPATH, common->ca_folder);
         }
         if (t->target.tls_cert_file)
                 SET(t, CURLOPT_SSLCERT, t->target.tls_cert_file);
@@ -501,6 +504,14 @@ static bool get_time_is_set(CURL *easy, CURLINFO info)
         return curl_easy_getinfo(easy, info, &value) == CURLE_OK && value > 0;
 }
 
+/* Not by CURLINFO_CONNECT_TIME, which counts the TLS handshake in. */
+static bool has_peer(CURL *easy)
+{
+        const char *address = NULL;
+
+        return curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK && address && *address;
+}
+
 static bool was_sent(const Transfer *t)
 {
 #if LIBCURL_VERSION_NUM >= 0x075000
@@ -528,7 +539,7 @@ int transfer_finish(Transfer *t, CURLcode code, const char *place)
                 .headers_too_large = t->headers_too_large,
                 .headers_begun = t->header_bytes > 0 && !t->out_of_memory,
                 .resolved = get_time_is_set(t->easy, CURLINFO_NAMELOOKUP_TIME_T),
-                .connected = get_time_is_set(t->easy, CURLINFO_CONNECT_TIME_T),
+                .connected = has_peer(t->easy),
                 .os_errno = get_long(t->easy, CURLINFO_OS_ERRNO),
                 .verify_result = proxy_verify ? proxy_verify : verify,
                 .verify_proxy = proxy_verify != 0,
