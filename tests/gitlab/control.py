@@ -40,10 +40,16 @@ class Control:
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
             return json_answer(400, {"error": f"{type(problem).__name__}: {problem}"})
         if isinstance(result, Awaitable):
-            return result
+            return self.awaited(result)
         if request.method != "GET":
             self.server.changed()
         return json_answer(200, result)
+
+    async def awaited(self, result: Awaitable[Answer]) -> Answer:
+        try:
+            return await result
+        except (ValueError, KeyError, TypeError, OSError) as problem:
+            return json_answer(400, {"error": f"{type(problem).__name__}: {problem}"})
 
     # Looking
 
@@ -214,10 +220,7 @@ class Control:
         if condition is None:
             return json_answer(400, {"error": f"nothing to wait for: {kind!r}"})
         timeout = float(query.get("timeout", 10))
-        try:
-            found = await self.server.until(lambda: condition(query), timeout)
-        except (ValueError, KeyError) as problem:
-            return json_answer(400, {"error": str(problem)})
+        found = await self.server.until(lambda: condition(query), timeout)
         if found is None:
             return json_answer(408, {"error": f"not within {timeout:g} s", "next": self.server.journal.next})
         return json_answer(200, found | {"next": self.server.journal.next})

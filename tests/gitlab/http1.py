@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
+import traceback
 from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -117,7 +119,12 @@ class Connection(asyncio.Protocol):
                 self.task = asyncio.get_running_loop().create_task(self.run(work))
 
     async def run(self, work: Awaitable[None]) -> None:
-        await work
+        try:
+            await work
+        except Exception:
+            # A mistake of the stand-in itself must not leave a client waiting.
+            traceback.print_exc(file=sys.stderr)
+            self.close()
         self.task = None
         self.advance()
 

@@ -34,6 +34,7 @@ class Server:
         self.relative_root = relative_root
         self.http2_possible = http2 and http2_installed()
         self.connections: set[Connection] = set()
+        self.background: set[asyncio.Task[Any]] = set()
         self.opened_ever = 0
         self.waiters: set[asyncio.Event] = set()
         self.waking = False
@@ -127,24 +128,24 @@ class Server:
             return self.control.respond(request)
         if control_only:
             return json_answer(404, {"error": "only /-/control/ is here"})
-        if self.relative_root:
-            if not request.path.startswith(self.relative_root + "/"):
-                # Another web server's page, beside the one that GitLab lives in.
-                request.path, outside = request.path, True
-            else:
-                request.path, outside = request.path.removeprefix(self.relative_root), False
-        else:
-            outside = False
-        route, _, _ = (None, {}, []) if outside else routes.find(self.world.profile, request.method, request.path)
+        # Beside the folder that GitLab lives in there are another web server's pages.
+        outside = bool(self.relative_root) and not request.path.startswith(self.relative_root + "/")
+        if not outside:
+            request.path = request.path.removeprefix(self.relative_root)
+        route = None if outside else routes.find(self.world.profile, request.method, request.path)[0]
         entry = self.journal.add(request, route.operation if route else None, self.world.now())
         self.changed()
         fault = self.faults.take(request, entry.operation)
         if fault is None:
-            return self.finish(entry, self.page_not_found() if outside else self.act(request))
+            return self.finish(entry, self.act(request, outside))
         entry.fault = fault["kind"]
         if fault["kind"] == "delay":
-            return self.delayed(entry, float(fault.get("seconds", 1)))
-        answer = self.act(request) if faults.acts(fault) else None
+            # GitLab goes on even when the client has given up, so this task is nobody's to cancel.
+            work = asyncio.get_running_loop().create_task(self.delayed(entry, float(fault.get("seconds", 1))))
+            self.background.add(work)
+            work.add_done_callback(self.background.discard)
+            return asyncio.shield(work)
+        answer = self.act(request, outside) if faults.acts(fault) else None
         if fault["kind"] in faults.ANSWERS:
             answer = faults.replacement(fault)
         elif answer is None:
@@ -155,7 +156,10 @@ class Server:
 
     async def delayed(self, entry: Entry, seconds: float) -> Answer:
         await asyncio.sleep(seconds)
-        return self.finish(entry, self.act(entry.request))
+        answer = self.finish(entry, self.act(entry.request))
+        if not any(connection.number == entry.request.connection for connection in self.connections):
+            answer.done()
+        return answer
 
     def finish(self, entry: Entry, answer: Answer) -> Answer:
         silent = answer.fault is not None and answer.fault["kind"].removeprefix("act_then_") in faults.BEFORE
@@ -168,7 +172,9 @@ class Server:
         answer.done = done
         return answer
 
-    def act(self, request: Request) -> Answer:
+    def act(self, request: Request, outside: bool = False) -> Answer:
+        if outside:
+            return self.page_not_found()
         try:
             return self.instance.answer(request)
         except Exception:

@@ -150,6 +150,16 @@ class Faults(Case):
         self.gitlab.wait_runners(2)
         connection.close()
 
+    def test_delayed_action_happens_without_the_client(self) -> None:
+        self.gitlab.fault(operation="register", kind="delay", seconds=0.1)
+        connection = self.gitlab.connect()
+        connection.request("POST", "/api/v4/runners", json.dumps({"token": self.gitlab.registration_tokens["group"]}),
+                           {"Content-Type": "application/json"})
+        self.gitlab.wait_requests(operation="register", arrived=1)
+        connection.close()
+        self.gitlab.wait_requests(operation="register", status=201)
+        self.assertEqual(self.runners(), 1)
+
     def test_rules(self) -> None:
         self.gitlab.fault(operation="verify", kind="html", count=2, skip=1)
         self.gitlab.fault(operation="verify", kind="html", status=504, count=None, when={"body": "glrt-special"})
@@ -221,7 +231,8 @@ class Control(Case):
 
     def test_mistakes_are_told(self) -> None:
         for method, path, body in (("POST", "settings", {"nonsense": 1}), ("POST", "seed", {"planets": []}),
-                                   ("POST", "seed", {"runners": [{"colour": "red"}]}), ("POST", "runners/99", {})):
+                                   ("POST", "seed", {"runners": [{"colour": "red"}]}), ("POST", "runners/99", {}),
+                                   ("POST", "listen", {}), ("GET", "wait?for=runners", None), ("GET", "log?since=x", None)):
             with self.assertRaises(ControlError):
                 self.gitlab.control(method, path, body)
 
@@ -272,6 +283,16 @@ class Start(unittest.TestCase):
             answer = b"".join(iter(lambda: wire.recv(65536), b""))
             self.assertEqual([line[9:12] for line in answer.split(b"HTTP/1.1")[1:] for line in [b"HTTP/1.1" + line]],
                              [b"401", b"401", b"400"])
+
+
+    def test_as_a_proxy(self) -> None:
+        with GitLab() as gitlab:
+            wire = http.client.HTTPConnection("127.0.0.1", gitlab.info["port"], timeout=10)
+            wire.request("GET", "http://gitlab.test/api/v4/version")
+            self.assertEqual(wire.getresponse().status, 401)
+            wire.close()
+            [entry] = gitlab.log(operation="version")
+            self.assertEqual((entry["target"], entry["path"]), ("http://gitlab.test/api/v4/version", "/api/v4/version"))
 
 
 class Tls(unittest.TestCase):

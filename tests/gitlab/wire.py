@@ -26,7 +26,11 @@ class Request:
     query: str = ""
 
     def __post_init__(self) -> None:
-        self.path, _, self.query = self.target.partition("?")
+        target = self.target
+        if target.startswith("http://"):
+            # A client that takes this server for its proxy names the whole URL; "target" keeps it.
+            target = "/" + target.partition("://")[2].partition("/")[2]
+        self.path, _, self.query = target.partition("?")
         self._lower: dict[str, str] | None = None
         self._params: dict[str, Any] | None = None
 
