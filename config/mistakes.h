@@ -31,6 +31,10 @@ typedef struct Mistakes {
                 NULL, 0, 0, NULL, 0                                                                                  \
         }
 
+/* Notes FILE, unless it is known: the order of files is that of their first mention. RET_RANK may be NULL. 0 or
+ * -ENOMEM. */
+int mistakes_add_file(Mistakes *mistakes, const char *file, size_t *ret_rank);
+
 /* Adds a mistake. FILE NULL: about no file; LINE 0: about the whole file; SUBJECT (`agent.retry_max`) may be NULL.
  * Beyond MISTAKES_MAX it is counted only. Returns 0 or -ENOMEM. */
 int mistakes_add(Mistakes *mistakes, const char *file, unsigned line, const char *subject, const char *format, ...)

@@ -27,6 +27,9 @@ typedef struct SecretSource {
         Secret *literal; /* literals only */
 } SecretSource;
 
+/* What a SOURCE may be, for messages and help. */
+#define SECRET_SOURCE_FORMS "file:PATH, credential:NAME, env:NAME or exec:PROGRAM ARGS"
+
 /* Longest token taken, in bytes: GitLab's are below 300, and a header line must hold it. */
 #define SECRET_SOURCE_TOKEN_MAX 4096
 
@@ -42,7 +45,8 @@ typedef enum SecretSourceFlags {
 } SecretSourceFlags;
 
 /* Reads a SOURCE. Nothing is opened or run. exec: is split at blanks, with '…', "…" and \ as quotes; there is no
- * shell, so no other character means anything. -EINVAL and a sentence that never echoes TEXT; -ENOMEM. */
+ * shell, so no other character means anything. -EINVAL and what is wrong, for "SUBJECT …, expected …"; it never
+ * echoes TEXT. -ENOMEM. */
 int secret_source_parse(const char *text, SecretSourceFlags flags, SecretSource **ret, char **reterr);
 
 SecretSource *secret_source_free(SecretSource *source);

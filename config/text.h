@@ -15,10 +15,6 @@ typedef struct Specifiers {
 #define TEXT_CHARACTERS_MAX 1024
 
 /* Replaces %H, %m, %i and %%. -EINVAL and a sentence for any other specifier, for one whose value is not known, and
- * where the result is longer than TEXT_CHARACTERS_MAX; -ENOMEM. With SPECIFIERS NULL the form alone is checked and
- * *RET, which may then be NULL, is not set. */
+ * where the result is longer than TEXT_CHARACTERS_MAX; -ENOMEM. With SPECIFIERS NULL the form alone is checked
+ * and *RET, which may then be NULL, is not set. */
 int text_expand(const char *text, const Specifiers *specifiers, char **ret, char **reterr);
-
-/* Characters of valid UTF-8; SIZE_MAX if it is not valid (overlong forms, surrogates and beyond U+10FFFF included).
- */
-size_t text_count_characters(const char *text, size_t size);
