@@ -969,6 +969,17 @@ void lifecycle_entry_edit(Lifecycle *l, EntryEdit *ret)
         };
 }
 
+void lifecycle_learn_entries(Lifecycle *l, const Event *event)
+{
+        l->now = event->now;
+        keep_entries(l, event);
+}
+
+bool lifecycle_unwritten(const Lifecycle *l)
+{
+        return l->entry_due || l->entry_missing || l->doing == ACTION_WRITE_ENTRY;
+}
+
 const Record *lifecycle_record(const Lifecycle *l)
 {
         return l->record;

@@ -180,6 +180,12 @@ void lifecycle_configure(Lifecycle *lifecycle, const Plan *plan);
 /* The heart: one event in, one action out. Never fails: out of memory becomes a wait and a NOTICE_TROUBLE. */
 Action lifecycle_step(Lifecycle *lifecycle, const Event *event);
 
+/* Takes the entries of an EVENT_ENTRIES before EVENT_START, when nothing is decided yet. */
+void lifecycle_learn_entries(Lifecycle *lifecycle, const Event *event);
+
+/* Whether config.toml does not hold yet what the record says. */
+bool lifecycle_unwritten(const Lifecycle *lifecycle);
+
 /* The entry that config.toml should hold (for ACTION_WRITE_ENTRY); pointers are borrowed until the next event. */
 void lifecycle_entry_edit(Lifecycle *lifecycle, EntryEdit *ret);
 

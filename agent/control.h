@@ -1,0 +1,34 @@
+#pragma once
+
+/* The agent's control socket: RUNTIME_DIR/control, mode 0600. A client sends one line of JSON and gets one back:
+ *
+ *   {"command": "register" | "verify" | "rotate" | "deregister" | "status" | "wait", "names": ["…"]}
+ *   {"code": 0, "runners": [{"name": "…", "code": 0, "message": "…"}]}       or  {"code": 2, "message": "…"}
+ *   {"code": 0, "status": {…}}                                               for status
+ *
+ * `wait` is answered once it can be; a client that has heard enough hangs up. */
+
+#include <systemd/sd-event.h>
+
+#include "agent/manager.h"
+
+#define CONTROL_LINE_MAX    (64 * 1024)
+#define CONTROL_REPLY_MAX   (64 * 1024 * 1024)
+#define CONTROL_CLIENTS_MAX 64
+
+typedef struct Control Control;
+
+/* Listens. A socket left by an agent that is gone is replaced: the caller holds the lock, so there is no other. */
+int control_new(sd_event *event, Log *log, Manager *manager, const char *runtime_dir, Control **ret, char **reterr);
+Control *control_free(Control *control);
+DEFINE_CLEANUP(Control, control_free)
+
+/* Something changed: answers the clients that wait for it. */
+void control_changed(Control *control);
+
+/* The client's side: connects to the agent of RUNTIME_DIR. -ENOENT or -ECONNREFUSED: no agent runs. */
+int control_connect(const char *runtime_dir, int *ret_fd);
+
+/* Sends a command and reads the answer, for at most TIMEOUT_USEC (USEC_INFINITY: without end). Blocks; for commands,
+ * not for the agent. *RET is the JSON line, freed by the caller. -ETIME: time is up; -ECONNRESET: the agent went. */
+int control_ask(int fd, const char *command, char *const *names, uint64_t timeout_usec, char **ret);

@@ -1,0 +1,578 @@
+#include "agent/manager.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "agent/control.h"
+#include "agent/host/systemd.h"
+#include "agent/roster.h"
+#include "agent/status-file.h"
+#include "config/load.h"
+
+/* Orders wait for each other; more than this many at once is a loop in somebody's script. */
+#define ORDERS_MAX 64
+
+/* What a stop that withdraws nothing may take: the grace of calls that must not be cut. */
+#define STOP_QUICK_USEC (900 * USEC_PER_MSEC)
+
+struct Manager {
+        ManagerOptions options;
+        Log *log;
+        Config *config;
+        Disk *disk;
+        sd_event *event;
+        Machine machine;
+        Neighbour neighbour;
+        char system_id[SYSTEM_ID_SIZE + 1];
+        Store *store;
+        ConfigToml *config_toml;
+        Http *http;
+        Entries *entries;
+        Teller *teller;
+        RunnerContext context;
+        Roster *roster;
+        Control *control;
+
+        Order *orders[ORDERS_MAX];
+        size_t n_orders;
+        bool order_started;
+
+        sd_event_source *signal_sources[4];
+        sd_event_source *changed_source;
+        sd_event_source *stop_timer_source;
+        StopReasonQuery *stop_query;
+        bool stopping;
+        int stop_signal;
+        char *status_text;
+};
+
+static int on_changed(sd_event_source *source, void *userdata);
+static void runner_changed(void *userdata, Runner *runner);
+
+/* ---- start ---- */
+
+static int fail(char **reterr, int error, const char *what)
+{
+        if (!*reterr && asprintf(reterr, "%s: %s", what, strerror(-error)) < 0)
+                *reterr = NULL;
+        return error;
+}
+
+static int open_store(Manager *m, char **reterr)
+{
+        pid_t pid = 0;
+        int r = store_open(m->disk, m->config->state_dir, &m->store, reterr);
+
+        if (r < 0)
+                return r;
+        r = store_lock(m->store, &pid, reterr);
+        if (r == -EBUSY) {
+                free(take_ptr(*reterr));
+                if (asprintf(reterr, "another agent (pid %d) has the lock of state folder '%s'", (int)pid,
+                            m->config->state_dir) < 0)
+                        *reterr = NULL;
+        }
+        return r;
+}
+
+static int open_config_toml(Manager *m, char **reterr)
+{
+        ConfigTomlRecovery recovery;
+        int r = config_toml_new(m->disk, m->config->config_toml, m->config->state_dir, &m->config_toml);
+
+        if (r >= 0)
+                r = config_toml_recover(m->config_toml, &recovery, reterr);
+        if (r >= 0 && recovery == CONFIG_TOML_REDONE)
+                log_info(m->log, NULL, "Ended an interrupted write of '%s'", config_toml_path(m->config_toml));
+        return r;
+}
+
+/* Who this host is, for GitLab: the id that is there, or one made as gitlab-runner makes it. *ret_cloned: what is on
+ * this disk belongs to a sibling of this machine. */
+static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
+{
+        char found[SYSTEM_ID_SIZE + 1], made[SYSTEM_ID_SIZE + 1];
+        Clone clone;
+        int r = machine_make_system_id(&m->machine, m->disk, made);
+
+        if (r >= 0)
+                r = roster_check_clone(m->store, &m->machine, &clone);
+        if (r < 0)
+                return r;
+        r = config_toml_system_id_read(m->config_toml, found, reterr);
+        bool there = r >= 0;
+        if (r < 0 && r != -ENOENT)
+                return r;
+        bool same = there && strcmp(found, made) == 0;
+        /* Only an s_ id tells whose it is, and only where this machine has one to compare. */
+        bool foreign = there && !same && found[0] == 's' && made[0] == 's';
+
+        *ret_cloned = foreign || clone != CLONE_NONE;
+        m->context.facts.system_id_proves = same && made[0] == 's';
+        if (there && !*ret_cloned) {
+                memcpy(m->system_id, found, sizeof(found));
+                return 0;
+        }
+        if (*ret_cloned)
+                log_warning(m->log, LOG_FIELDS(.message_id = MESSAGE_ID_CLONE_DETECTED),
+                        "This disk was another %s's: it gets a system id and runners of its own, and what belongs to "
+                        "the other one is left alone", clone == CLONE_INSTANCE && !foreign ? "instance" : "machine");
+        if (clone == CLONE_INSTANCE && !foreign) {
+                /* The machine id is the sibling's as well, and so would be the id made from it. */
+                unsigned char random[16];
+
+                m->disk->ops->random(m->disk, random, sizeof(random));
+                system_id_from_random(random, made);
+        }
+        memcpy(m->system_id, made, sizeof(made));
+        return config_toml_system_id_write(m->config_toml, made, reterr);
+}
+
+static int make_services(Manager *m)
+{
+        int r = sd_event_new(&m->event);
+
+        if (r >= 0)
+                r = neighbour_default(m->machine.architecture, &m->neighbour);
+        if (r >= 0)
+                r = http_new(m->event, m->neighbour.user_agent, &m->http);
+        if (r >= 0)
+                r = entries_new(m->event, m->log, m->config_toml, m->config->concurrent, &m->entries);
+        if (r >= 0)
+                r = teller_new(m->event, m->config->reload_unit, &m->teller);
+        if (r >= 0)
+                r = sd_event_add_defer(m->event, &m->changed_source, on_changed, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->changed_source, SD_EVENT_OFF);
+        /* After all runners of this turn have moved. */
+        if (r >= 0)
+                r = sd_event_source_set_priority(m->changed_source, SD_EVENT_PRIORITY_NORMAL + 20);
+        return r;
+}
+
+static int make_roster(Manager *m, bool cloned, char **reterr)
+{
+        _cleanup_(entry_list_freep) EntryList *list = NULL;
+        int r = entries_load(m->entries, &list, reterr);
+
+        if (r < 0)
+                return r;
+        Facts proves = m->context.facts;
+        m->context = (RunnerContext){
+                .event = m->event,
+                .log = m->log,
+                .disk = m->disk,
+                .store = m->store,
+                .http = m->http,
+                .entries = m->entries,
+                .teller = m->teller,
+                .config_toml = m->config_toml,
+                .machine = &m->machine,
+                .neighbour = &m->neighbour,
+                .facts = {
+                        .system_id = m->system_id,
+                        .machine_id = m->machine.machine_id,
+                        .instance_id = m->machine.instance_id,
+                        .system_id_proves = proves.system_id_proves,
+                },
+                .once = m->options.once,
+                .changed = runner_changed,
+                .userdata = m,
+        };
+        r = roster_new(&m->context, &m->roster);
+        return r < 0 ? r : roster_load(m->roster, m->config, cloned, list, reterr);
+}
+
+int manager_new(const ManagerOptions *options, Config *config, Manager **ret, char **reterr)
+{
+        _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
+        _cleanup_free_ char *message = NULL;
+        bool cloned;
+
+        if (!m)
+                return -ENOMEM;
+        m->options = *options;
+        m->log = options->log;
+        m->disk = disk_real();
+        m->config = config;
+        int r = machine_read(m->disk, machine_paths_default(), &m->machine);
+        if (r >= 0)
+                r = open_store(m, &message);
+        if (r >= 0)
+                r = open_config_toml(m, &message);
+        if (r >= 0)
+                r = settle_system_id(m, &cloned, &message);
+        if (r >= 0)
+                r = make_services(m);
+        if (r >= 0)
+                r = make_roster(m, cloned, &message);
+        if (r < 0) {
+                m->config = NULL;
+                (void)fail(&message, r, "Failed to start");
+                *reterr = take_ptr(message);
+                return r;
+        }
+        *ret = take_ptr(m);
+        return 0;
+}
+
+Manager *manager_free(Manager *m)
+{
+        if (!m)
+                return NULL;
+        for (size_t i = 0; i < m->n_orders; i++)
+                (void)order_free(m->orders[i]);
+        (void)control_free(m->control);
+        (void)stop_reason_cancel(m->stop_query);
+        (void)roster_free(m->roster);
+        (void)teller_free(m->teller);
+        (void)entries_free(m->entries);
+        (void)http_free(m->http);
+        for (size_t i = 0; i < ELEMENTS(m->signal_sources); i++)
+                (void)sd_event_source_disable_unref(m->signal_sources[i]);
+        (void)sd_event_source_disable_unref(m->stop_timer_source);
+        (void)sd_event_source_disable_unref(m->changed_source);
+        (void)sd_event_unref(m->event);
+        (void)config_toml_free(m->config_toml);
+        (void)store_free(m->store);
+        neighbour_done(&m->neighbour);
+        machine_done(&m->machine);
+        (void)config_free(m->config);
+        free(m->status_text);
+        free(m);
+        return NULL;
+}
+
+/* ---- orders ---- */
+
+static void work_orders(Manager *m)
+{
+        while (m->n_orders > 0) {
+                if (!m->order_started) {
+                        m->order_started = true;
+                        order_start(m->orders[0], m->roster);
+                }
+                if (!order_progress(m->orders[0], m->roster))
+                        return;
+                (void)order_free(m->orders[0]);
+                m->n_orders--;
+                memmove(m->orders, m->orders + 1, m->n_orders * sizeof(*m->orders));
+                m->order_started = false;
+        }
+}
+
+int manager_order(Manager *m, Command command, char *const *names, OrderDone done, void *userdata, Order **ret,
+        char **reterr)
+{
+        Order *order;
+
+        if (m->n_orders >= ORDERS_MAX || m->stopping) {
+                *reterr = strdup(m->stopping ? "the agent is stopping" : "too many commands are waiting");
+                return -EBUSY;
+        }
+        int r = order_new(m->roster, command, names, done, userdata, &order, reterr);
+        if (r < 0)
+                return r;
+        m->orders[m->n_orders++] = order;
+        if (ret)
+                *ret = order;
+        return sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
+int manager_status(Manager *m, char **ret)
+{
+        Now now;
+
+        m->disk->ops->now(m->disk, &now);
+        return status_file_encode(m->roster, now, ret);
+}
+
+static bool selected(const Runner *runner, char *const *names)
+{
+        if (!names || !names[0])
+                return runner_config(runner) != NULL;
+        for (size_t i = 0; names[i]; i++)
+                if (strcmp(names[i], runner_name(runner)) == 0)
+                        return true;
+        return false;
+}
+
+int manager_readiness(Manager *m, char *const *names)
+{
+        size_t waiting = 0, refused = 0;
+
+        for (size_t i = 0; i < roster_size(m->roster); i++) {
+                Runner *runner = roster_get(m->roster, i);
+
+                if (!selected(runner, names) || runner_enrolled(runner))
+                        continue;
+                if (lifecycle_state(runner_lifecycle(runner)) == RUNNER_STATE_REFUSED)
+                        refused++;
+                else
+                        waiting++;
+        }
+        return waiting > 0 ? 75 : refused > 0 ? 77 : 0;
+}
+
+/* ---- what changed ---- */
+
+static void runner_changed(void *userdata, Runner *runner)
+{
+        Manager *m = userdata;
+
+        (void)runner;
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
+/* STATUS= in words: how many runners are in which state. */
+static void tell_systemd(Manager *m)
+{
+        unsigned counts[_RUNNER_STATE_MAX] = {};
+        char text[256];
+        size_t used = 0;
+
+        for (size_t i = 0; i < roster_size(m->roster); i++)
+                counts[lifecycle_state(runner_lifecycle(roster_get(m->roster, i)))]++;
+        text[0] = 0;
+        for (RunnerState state = 0; state < _RUNNER_STATE_MAX; state++)
+                if (counts[state] > 0 && used < sizeof(text))
+                        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u %s", used ? ", " : "",
+                                counts[state], runner_state_to_string(state));
+        if (m->status_text && strcmp(m->status_text, text) == 0)
+                return;
+        (void)replace_string(&m->status_text, text);
+        (void)systemd_notify_status(text);
+}
+
+static void publish(Manager *m)
+{
+        _cleanup_free_ char *why = NULL;
+
+        if (m->options.once)
+                return;
+        if (status_file_write(m->disk, m->roster, m->config->runtime_dir, m->config->metrics_file, &why) < 0)
+                log_warning(m->log, NULL, "%s", why ? why : "Failed to write the status");
+        tell_systemd(m);
+}
+
+static int on_changed(sd_event_source *source, void *userdata)
+{
+        Manager *m = userdata;
+
+        roster_tidy(m->roster);
+        work_orders(m);
+        publish(m);
+        if (m->control)
+                control_changed(m->control);
+        if (m->stopping && !m->stop_query && roster_stopped(m->roster))
+                return sd_event_exit(m->event, 0);
+        if (m->options.once && m->n_orders == 0)
+                return sd_event_exit(m->event, 0);
+        return 0;
+}
+
+/* ---- stop ---- */
+
+static int on_stop_overdue(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Manager *m = userdata;
+
+        log_warning(m->log, NULL, "Stopping took longer than it may; what is not done stays in the state");
+        return sd_event_exit(m->event, 0);
+}
+
+static void on_stop_reason(void *userdata, StopReason reason)
+{
+        Manager *m = userdata;
+        StopPlan plan = stop_plan(reason, deregister_on_from_config(m->config->deregister_on));
+        uint64_t span = plan.withdraw ? m->config->stop_timeout_usec : STOP_QUICK_USEC;
+        Now now;
+
+        m->stop_query = NULL;
+        m->disk->ops->now(m->disk, &now);
+        log_info(m->log, NULL, "Stopping (%s): the runners are %s", stop_reason_to_string(reason),
+                plan.withdraw ? "withdrawn" : plan.hand_back ? "kept, and handed back to gitlab-runner" : "kept");
+        uint64_t deadline = usec_add(now.boottime_usec, span);
+        roster_stop(m->roster, plan, deadline);
+        /* The runners end by themselves at the deadline; this is for what would not. */
+        (void)sd_event_add_time(m->event, &m->stop_timer_source, CLOCK_BOOTTIME, usec_add(deadline, USEC_PER_SEC / 10),
+                10 * USEC_PER_MSEC, on_stop_overdue, m);
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        Manager *m = userdata;
+
+        if (m->stopping)
+                return 0;
+        m->stopping = true;
+        (void)systemd_notify_stopping();
+        int r = stop_reason_read(m->event, on_stop_reason, m, &m->stop_query);
+        if (r < 0)
+                on_stop_reason(m, STOP_UNKNOWN);
+        return 0;
+}
+
+/* ---- reload ---- */
+
+static void reload(Manager *m)
+{
+        _cleanup_(mistakes_done) Mistakes mistakes = {};
+        _cleanup_(config_freep) Config *config = NULL;
+        _cleanup_free_ char *why = NULL;
+        const Specifiers specifiers = {
+                .host_name = m->machine.host_name,
+                .machine_id = m->machine.machine_id,
+                .instance_id = m->machine.instance_id,
+        };
+        Now now;
+        int r = config_load(m->options.config_files, &specifiers, 0, &config, &mistakes);
+
+        if (r == -EBADMSG) {
+                for (size_t i = 0; i < mistakes_count(&mistakes); i++)
+                        log_error(m->log, NULL, "%s", mistakes_get(&mistakes, i));
+                log_error(m->log, LOG_FIELDS(.message_id = MESSAGE_ID_RELOAD_REFUSED),
+                        "The new configuration has mistakes; keeping the old one");
+                return;
+        }
+        m->disk->ops->now(m->disk, &now);
+        if (r >= 0)
+                r = roster_reload(m->roster, config, stop_plan(STOP_SERVICE, deregister_on_from_config(config->deregister_on)),
+                        usec_add(now.boottime_usec, config->stop_timeout_usec), &why);
+        if (r < 0) {
+                log_error(m->log, LOG_FIELDS(.message_id = MESSAGE_ID_RELOAD_REFUSED),
+                        "%s; keeping the old configuration", why ? why : strerror(-r));
+                return;
+        }
+        if (strcmp(config->state_dir, m->config->state_dir) != 0 || strcmp(config->runtime_dir, m->config->runtime_dir) != 0 ||
+                strcmp(config->config_toml, m->config->config_toml) != 0)
+                log_warning(m->log, NULL, "state_dir, runtime_dir and config_toml take effect with the next start");
+        /* They stay as they are until then: state and socket lie where they lie. */
+        char *keep[] = { config->state_dir, config->runtime_dir, config->config_toml };
+        config->state_dir = m->config->state_dir;
+        config->runtime_dir = m->config->runtime_dir;
+        config->config_toml = m->config->config_toml;
+        m->config->state_dir = keep[0];
+        m->config->runtime_dir = keep[1];
+        m->config->config_toml = keep[2];
+        (void)config_free(m->config);
+        m->config = take_ptr(config);
+        entries_set_concurrent(m->entries, m->config->concurrent);
+        log_info(m->log, NULL, "The configuration was read again: %zu runners", m->config->n_runners);
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        Manager *m = userdata;
+
+        if (m->stopping)
+                return 0;
+        (void)systemd_notify_reloading();
+        reload(m);
+        (void)systemd_notify_ready();
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static int on_verify_now(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        Manager *m = userdata;
+        _cleanup_free_ char *why = NULL;
+
+        if (!m->stopping && manager_order(m, COMMAND_VERIFY, NULL, NULL, NULL, NULL, &why) < 0)
+                log_warning(m->log, NULL, "SIGUSR1 is ignored: %s", why ? why : "out of memory");
+        return 0;
+}
+
+/* ---- running ---- */
+
+static void entries_changed(void *userdata, const EntryList *list)
+{
+        Manager *m = userdata;
+
+        log_debug(m->log, NULL, "'%s' was changed by others", config_toml_path(m->config_toml));
+        roster_entries(m->roster, list);
+}
+
+static int listen_to_signals(Manager *m)
+{
+        static const struct {
+                int signal;
+                sd_event_signal_handler_t handler;
+        } rows[] = {
+                { SIGTERM, on_terminate },
+                { SIGINT, on_terminate },
+                { SIGHUP, on_hangup },
+                { SIGUSR1, on_verify_now },
+        };
+        sigset_t mask;
+
+        (void)sigemptyset(&mask);
+        for (size_t i = 0; i < ELEMENTS(rows); i++)
+                (void)sigaddset(&mask, rows[i].signal);
+        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+                return -errno;
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                int r = sd_event_add_signal(m->event, &m->signal_sources[i], rows[i].signal, rows[i].handler, m);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int manager_run(Manager *m)
+{
+        _cleanup_free_ char *why = NULL;
+        int r = listen_to_signals(m);
+
+        if (r >= 0)
+                r = sd_event_set_watchdog(m->event, true);
+        if (r >= 0)
+                r = control_new(m->event, m->log, m, m->config->runtime_dir, &m->control, &why);
+        if (r < 0) {
+                log_error(m->log, NULL, "Failed to start: %s", why ? why : strerror(-r));
+                return 1;
+        }
+        r = entries_watch(m->entries, entries_changed, m);
+        if (r < 0)
+                log_warning(m->log, NULL, "Changes of '%s' by others are noticed late: %s",
+                        config_toml_path(m->config_toml), strerror(-r));
+        roster_start(m->roster);
+        publish(m);
+        (void)systemd_notify_ready();
+        r = sd_event_loop(m->event);
+        if (r < 0) {
+                log_error(m->log, NULL, "The event loop failed: %s", strerror(-r));
+                return 1;
+        }
+        return 0;
+}
+
+static int on_pass_overdue(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Manager *m = userdata;
+
+        return sd_event_exit(m->event, 75);
+}
+
+int manager_pass(Manager *m, Command command, char *const *names, uint64_t timeout_usec, OrderDone done, void *userdata,
+        char **reterr)
+{
+        int r = manager_order(m, command, names, done, userdata, NULL, reterr);
+
+        if (r == -ENOENT)
+                return 2;
+        if (r >= 0 && timeout_usec != USEC_INFINITY)
+                r = sd_event_add_time_relative(m->event, &m->stop_timer_source, CLOCK_BOOTTIME, timeout_usec,
+                        10 * USEC_PER_MSEC, on_pass_overdue, m);
+        if (r < 0)
+                return 1;
+        roster_start(m->roster);
+        r = sd_event_loop(m->event);
+        return r < 0 ? 1 : r;
+}

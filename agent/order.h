@@ -1,0 +1,35 @@
+#pragma once
+
+/* A command that a person gave for some runners, and its outcomes. */
+
+#include "agent/roster.h"
+
+typedef struct OrderResult {
+        char *name;
+        int code;
+        char *message; /* NULL: nothing to say */
+} OrderResult;
+
+typedef struct Order Order;
+
+/* Comes once, when the last of the runners has an outcome; RESULTS in the order of the runners. */
+typedef void (*OrderDone)(void *userdata, const OrderResult *results, size_t n);
+
+/* An order of COMMAND for NAMES (NULL-terminated; NULL or empty: all). DONE may be NULL. -ENOENT with a sentence: one
+ * of the names is no runner's. */
+int order_new(const Roster *roster, Command command, char *const *names, OrderDone done, void *userdata, Order **ret,
+        char **reterr);
+Order *order_free(Order *order);
+DEFINE_CLEANUP(Order, order_free)
+
+/* Gives the command to the runners. */
+void order_start(Order *order, Roster *roster);
+
+/* Collects outcomes; true: all are there and DONE was called. */
+bool order_progress(Order *order, Roster *roster);
+
+/* Nobody waits for it any more. */
+void order_detach(Order *order);
+
+/* Of several codes 78 wins over 77 over 75 over 1 over 0. */
+int exit_code_worse(int a, int b);

@@ -1,0 +1,435 @@
+#include "agent/roster.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/core/template.h"
+
+/* A template is a config.toml with one entry. */
+#define TEMPLATE_SIZE_MAX (1024 * 1024)
+
+typedef struct Slot {
+        Runner *runner;
+        bool retiring;
+        RunnerConfig *next; /* what takes its place under the same name */
+} Slot;
+
+struct Roster {
+        const RunnerContext *context;
+        const Config *config;
+        Slot *slots;
+        size_t n;
+        size_t allocated;
+};
+
+int roster_new(const RunnerContext *context, Roster **ret)
+{
+        Roster *roster = calloc(1, sizeof(*roster));
+
+        if (!roster)
+                return -ENOMEM;
+        roster->context = context;
+        *ret = roster;
+        return 0;
+}
+
+Roster *roster_free(Roster *roster)
+{
+        if (!roster)
+                return NULL;
+        for (size_t i = 0; i < roster->n; i++) {
+                (void)runner_free(roster->slots[i].runner);
+                (void)runner_config_unref(roster->slots[i].next);
+        }
+        free(roster->slots);
+        free(roster);
+        return NULL;
+}
+
+size_t roster_size(const Roster *roster)
+{
+        return roster->n;
+}
+
+Runner *roster_get(const Roster *roster, size_t index)
+{
+        return roster->slots[index].runner;
+}
+
+static Slot *find_slot(const Roster *roster, const char *name)
+{
+        for (size_t i = 0; i < roster->n; i++)
+                if (strcmp(runner_name(roster->slots[i].runner), name) == 0)
+                        return &roster->slots[i];
+        return NULL;
+}
+
+Runner *roster_find(const Roster *roster, const char *name)
+{
+        const Slot *slot = find_slot(roster, name);
+
+        return slot ? slot->runner : NULL;
+}
+
+int roster_check_clone(Store *store, const Machine *machine, Clone *ret)
+{
+        _cleanup_(strings_freep) char **names = NULL;
+        int r = store_list(store, &names);
+
+        if (r < 0)
+                return r;
+        *ret = CLONE_NONE;
+        for (size_t i = 0; names[i] && *ret == CLONE_NONE; i++) {
+                _cleanup_(record_freep) Record *record = NULL;
+                _cleanup_free_ char *why = NULL;
+
+                if (store_load(store, names[i], &record, &why) >= 0)
+                        *ret = clone_check(record, machine->machine_id, machine->instance_id);
+        }
+        return 0;
+}
+
+/* ---- templates ---- */
+
+static int read_template(Disk *disk, const char *path, Secret **ret, char **reterr)
+{
+        _cleanup_(folder_freep) Folder *folder = NULL;
+        _cleanup_(file_closep) File *file = NULL;
+        _cleanup_free_ char *name = NULL;
+        int r = folder_open_for(disk, path, 0, &folder, &name, reterr);
+
+        if (r >= 0)
+                r = file_open(folder, name, 0, 0, &file);
+        if (r >= 0)
+                r = file_read(file, TEMPLATE_SIZE_MAX, ret);
+        if (r < 0 && !*reterr && asprintf(reterr, "Failed to read template '%s': %s", path, strerror(-r)) < 0)
+                *reterr = NULL;
+        return r;
+}
+
+static int make_template(const RunnerContext *context, const RunnerConfig *config, Secret **ret, char **reterr)
+{
+        _cleanup_secret_ Secret *bytes = NULL;
+        TomlError error = {};
+        int r;
+
+        if (config->template) {
+                r = read_template(context->disk, config->template, &bytes, reterr);
+                if (r < 0)
+                        return r;
+        }
+        r = template_merge(bytes ? secret_data(bytes) : NULL, secret_size(bytes), config->executor, ret, &error);
+        if (r == -EINVAL || r == -EBADMSG) {
+                int k = config->template ? asprintf(reterr, "%s:%zu: %s", config->template, error.line, error.text) :
+                                           asprintf(reterr, "%s:%u: runner %s: %s", config->file, config->line,
+                                                   config->name, error.text);
+                if (k < 0)
+                        *reterr = NULL;
+                return -EINVAL;
+        }
+        return r;
+}
+
+/* ---- making runners ---- */
+
+static int add_slot(Roster *roster, Runner *runner)
+{
+        if (roster->n == roster->allocated) {
+                size_t allocated = roster->allocated ? roster->allocated * 2 : 8;
+                Slot *slots = realloc(roster->slots, allocated * sizeof(*slots));
+
+                if (!slots)
+                        return -ENOMEM;
+                roster->slots = slots;
+                roster->allocated = allocated;
+        }
+        roster->slots[roster->n++] = (Slot){ .runner = runner };
+        return 0;
+}
+
+static Flow flow_of(const RunnerConfig *config)
+{
+        if (config->authentication_token)
+                return FLOW_AUTHENTICATION_TOKEN;
+        return config->access_token ? FLOW_ACCESS_TOKEN : FLOW_REGISTRATION_TOKEN;
+}
+
+/* A state that can't be read is neither used nor overwritten: the runner is listed as refused, and goes on working
+ * with what config.toml holds, until a person has decided. */
+static int refused_record(const char *name, const char *url, char **why, Record **ret)
+{
+        int r = record_new(name, url, FLOW_REGISTRATION_TOKEN, ret);
+
+        if (r < 0)
+                return r;
+        (*ret)->state = RUNNER_STATE_REFUSED;
+        (*ret)->reason = take_ptr(*why);
+        return 0;
+}
+
+static int load_record(Roster *roster, const char *name, const RunnerConfig *config, bool cloned, Record **ret,
+        bool *ret_refused)
+{
+        const RunnerContext *context = roster->context;
+        _cleanup_free_ char *why = NULL;
+        int r = store_load(context->store, name, ret, &why);
+
+        *ret_refused = false;
+        if (r >= 0 && !cloned)
+                return 0;
+        if (r >= 0 || (r != -ENOENT && cloned)) {
+                *ret = record_free(*ret);
+                (void)store_forget(context->store, name, NULL);
+                r = -ENOENT;
+        }
+        if (r == -ENOENT) {
+                r = record_new(name, config ? config->url : "", config ? flow_of(config) : FLOW_REGISTRATION_TOKEN, ret);
+                if (r >= 0)
+                        (*ret)->cloned = cloned;
+                return r;
+        }
+        if (r != -EPROTONOSUPPORT && r != -EBADMSG)
+                return r;
+        log_error(context->log, LOG_FIELDS(.runner = name), "%s", why ? why : "A state file can't be read");
+        *ret_refused = true;
+        return refused_record(name, config ? config->url : "", &why, ret);
+}
+
+static int make_runner(Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryList *entries,
+        Runner **ret, char **reterr)
+{
+        const RunnerContext *context = roster->context;
+        _cleanup_secret_ Secret *template_body = NULL;
+        _cleanup_(record_freep) Record *record = NULL;
+        _cleanup_(answer_done) Answer answer = {};
+        Runner *runner;
+        bool refused;
+        int r = config ? make_template(context, config, &template_body, reterr) : 0;
+
+        if (r >= 0)
+                r = load_record(roster, name, config, cloned, &record, &refused);
+        if (r < 0)
+                return r;
+        bool answered = !cloned && store_journal_load(context->store, name, &answer) >= 0;
+        r = runner_new(context, roster->config, refused ? NULL : config, template_body, record,
+                answered ? &answer : NULL, &runner);
+        if (r < 0)
+                return r;
+        record = NULL;
+        runner_entries(runner, entries);
+        *ret = runner;
+        return 0;
+}
+
+static int add_runner(Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryList *entries,
+        char **reterr)
+{
+        _cleanup_(runner_freep) Runner *runner = NULL;
+        int r = make_runner(roster, name, config, cloned, entries, &runner, reterr);
+
+        if (r >= 0)
+                r = add_slot(roster, runner);
+        if (r >= 0)
+                runner = NULL;
+        return r;
+}
+
+/* A record whose runner is not configured: kept while it owes something or still holds a token. */
+static int add_remembered(Roster *roster, const char *name, bool cloned, const EntryList *entries)
+{
+        _cleanup_free_ char *why = NULL;
+
+        if (cloned)
+                return store_forget(roster->context->store, name, NULL);
+        int r = add_runner(roster, name, NULL, false, entries, &why);
+        if (r < 0)
+                return r;
+        Runner *runner = roster->slots[roster->n - 1].runner;
+        if (lifecycle_settled(runner_lifecycle(runner))) {
+                roster->n--;
+                (void)runner_free(runner);
+                return store_forget(roster->context->store, name, NULL);
+        }
+        log_warning(roster->context->log, LOG_FIELDS(.runner = name),
+                "runner '%s' is not configured any more, but still %s; `deregister %s` withdraws it", name,
+                lifecycle_record(runner_lifecycle(runner))->token ? "registered" : "has debts", name);
+        return 0;
+}
+
+int roster_load(Roster *roster, const Config *config, bool cloned, const EntryList *entries, char **reterr)
+{
+        _cleanup_(strings_freep) char **names = NULL;
+        int r;
+
+        roster->config = config;
+        for (size_t i = 0; i < config->n_runners; i++) {
+                r = add_runner(roster, config->runners[i]->name, config->runners[i], cloned, entries, reterr);
+                if (r < 0)
+                        return r;
+        }
+        r = store_list(roster->context->store, &names);
+        for (size_t i = 0; r >= 0 && names[i]; i++)
+                if (!find_slot(roster, names[i]))
+                        r = add_remembered(roster, names[i], cloned, entries);
+        return r;
+}
+
+void roster_start(Roster *roster)
+{
+        for (size_t i = 0; i < roster->n; i++)
+                runner_start(roster->slots[i].runner);
+}
+
+void roster_entries(Roster *roster, const EntryList *list)
+{
+        for (size_t i = 0; i < roster->n; i++)
+                runner_entries(roster->slots[i].runner, list);
+}
+
+void roster_stop(Roster *roster, StopPlan plan, uint64_t deadline_usec)
+{
+        for (size_t i = 0; i < roster->n; i++)
+                runner_stop(roster->slots[i].runner, plan, deadline_usec);
+}
+
+bool roster_stopped(const Roster *roster)
+{
+        for (size_t i = 0; i < roster->n; i++)
+                if (!runner_stopped(roster->slots[i].runner))
+                        return false;
+        return true;
+}
+
+/* ---- reload ---- */
+
+static void retire(Slot *slot, RunnerConfig *next, StopPlan plan, uint64_t deadline_usec)
+{
+        slot->retiring = true;
+        slot->next = next ? runner_config_ref(next) : NULL;
+        runner_stop(slot->runner, plan, deadline_usec);
+}
+
+/* Everything that can fail is made before anything is changed. */
+typedef struct Change {
+        RunnerConfig *config;
+        Secret *template_body;
+} Change;
+
+static int prepare_changes(Roster *roster, const Config *config, Change *changes, char **reterr)
+{
+        for (size_t i = 0; i < config->n_runners; i++) {
+                changes[i].config = config->runners[i];
+                int r = make_template(roster->context, config->runners[i], &changes[i].template_body, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static void free_changes(Change *changes, size_t n)
+{
+        for (size_t i = 0; changes && i < n; i++)
+                (void)secret_free(changes[i].template_body);
+        free(changes);
+}
+
+static int apply_change(Roster *roster, const Config *config, const Change *change, uint64_t deadline_usec,
+        const EntryList *entries, char **reterr)
+{
+        Slot *slot = find_slot(roster, change->config->name);
+
+        if (!slot) {
+                int r = add_runner(roster, change->config->name, change->config, false, entries, reterr);
+                if (r >= 0)
+                        runner_start(roster->slots[roster->n - 1].runner);
+                return r;
+        }
+        if (slot->retiring || !url_equal(runner_url(slot->runner), change->config->url)) {
+                /* NAME and url are the identity: the old one ends first, and its record tells the new one what is owed. */
+                retire(slot, change->config, (StopPlan){}, deadline_usec);
+                return 0;
+        }
+        return runner_configure(slot->runner, config, change->config, change->template_body);
+}
+
+int roster_reload(Roster *roster, const Config *config, StopPlan withdraw, uint64_t deadline_usec, char **reterr)
+{
+        _cleanup_(entry_list_freep) EntryList *entries = NULL;
+        Change *changes = calloc(config->n_runners + 1, sizeof(*changes));
+        int r = changes ? prepare_changes(roster, config, changes, reterr) : -ENOMEM;
+
+        if (r >= 0)
+                r = entries_load(roster->context->entries, &entries, reterr);
+        if (r < 0) {
+                free_changes(changes, config->n_runners);
+                return r;
+        }
+        roster->config = config;
+        size_t before = roster->n;
+        for (size_t i = 0; i < before; i++) {
+                Slot *slot = &roster->slots[i];
+
+                if (runner_config(slot->runner) && !slot->retiring && !config_find_runner(config, runner_name(slot->runner)))
+                        retire(slot, NULL, withdraw, deadline_usec);
+        }
+        for (size_t i = 0; i < config->n_runners; i++) {
+                _cleanup_free_ char *why = NULL;
+                int k = apply_change(roster, config, &changes[i], deadline_usec, entries, &why);
+
+                if (k < 0)
+                        log_error(roster->context->log, LOG_FIELDS(.runner = changes[i].config->name),
+                                "runner '%s': %s", changes[i].config->name, why ? why : strerror(-k));
+        }
+        free_changes(changes, config->n_runners);
+        return 0;
+}
+
+static void remove_slot(Roster *roster, size_t i)
+{
+        (void)runner_free(roster->slots[i].runner);
+        (void)runner_config_unref(roster->slots[i].next);
+        memmove(roster->slots + i, roster->slots + i + 1, (roster->n - i - 1) * sizeof(*roster->slots));
+        roster->n--;
+}
+
+/* The retired runner's record is on the disk; what it says there decides who follows. */
+static void follow(Roster *roster, size_t i)
+{
+        _cleanup_(entry_list_freep) EntryList *entries = NULL;
+        _cleanup_(runner_config_unrefp) RunnerConfig *next = take_ptr(roster->slots[i].next);
+        _cleanup_free_ char *name = strdup(runner_name(roster->slots[i].runner));
+        _cleanup_free_ char *why = NULL;
+        bool owes = lifecycle_record(runner_lifecycle(roster->slots[i].runner))->n_debts > 0;
+
+        remove_slot(roster, i);
+        if (!name)
+                return;
+        if (!next && !owes) {
+                (void)store_forget(roster->context->store, name, NULL);
+                return;
+        }
+        int r = entries_load(roster->context->entries, &entries, &why);
+        if (r >= 0)
+                r = add_runner(roster, name, next, false, entries, &why);
+        if (r < 0) {
+                log_error(roster->context->log, LOG_FIELDS(.runner = name), "runner '%s': %s", name,
+                        why ? why : strerror(-r));
+                return;
+        }
+        runner_start(roster->slots[roster->n - 1].runner);
+}
+
+void roster_tidy(Roster *roster)
+{
+        for (size_t i = roster->n; i > 0; i--) {
+                Slot *slot = &roster->slots[i - 1];
+
+                if (slot->retiring && runner_stopped(slot->runner))
+                        follow(roster, i - 1);
+                else if (!runner_config(slot->runner) && lifecycle_settled(runner_lifecycle(slot->runner))) {
+                        (void)store_forget(roster->context->store, runner_name(slot->runner), NULL);
+                        remove_slot(roster, i - 1);
+                }
+        }
+}
