@@ -211,6 +211,7 @@ class Demo:
         self.show_gitlab()
         self.gitlab.wait_requests(operation="verify", status=403, since=mark, count=1, timeout=20)
         say("  GitLab answers 403 to the token; once is no proof. The agent asks again, over removed_after ...")
+        self.command("status")
         self.gitlab.wait_requests(operation="create", since=mark, count=1, timeout=30)
         self.command("wait", "--timeout", "20s")
         proofs = len(self.gitlab.log(since=mark, operation="verify", status=403))
