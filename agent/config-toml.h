@@ -11,11 +11,12 @@
 #include "agent/base/disk.h"
 #include "agent/base/secret.h"
 #include "agent/core/system-id.h"
+#include "agent/in-place.h"
 
 typedef struct ConfigToml ConfigToml;
 
 /* A file that large is not a config.toml: a thousand entries make about 1 MiB. */
-#define CONFIG_TOML_SIZE_MAX (16 * 1024 * 1024)
+#define CONFIG_TOML_SIZE_MAX IN_PLACE_SIZE_MAX
 
 /* PATH as configured; STATE_DIR holds the journal of writes in place. Touches nothing yet. DISK is borrowed, the
  * strings are copied. Returns 0 or -ENOMEM. */
@@ -29,30 +30,25 @@ const char *config_toml_path(const ConfigToml *ct);
 /* The path with all links resolved, for watches: the file, which need not exist, is replaced there. Caller frees. */
 int config_toml_resolve(ConfigToml *ct, char **ret_path, char **reterr);
 
-typedef enum ConfigTomlRecovery {
-        CONFIG_TOML_NOTHING_TO_DO,
-        CONFIG_TOML_REDONE,  /* an interrupted write in place was ended */
-        CONFIG_TOML_DROPPED, /* someone else wrote or moved the file since; the journal was dropped */
-        _CONFIG_TOML_RECOVERY_MAX,
-        _CONFIG_TOML_RECOVERY_INVALID = -EINVAL,
-} ConfigTomlRecovery;
-
-/* To be called at start, with STATE_DIR locked, before the first read. */
-int config_toml_recover(ConfigToml *ct, ConfigTomlRecovery *ret, char **reterr);
+/* To be called at start, with STATE_DIR locked, before the first read. Also removes the temp files of a crash. */
+int config_toml_recover(ConfigToml *ct, InPlaceRecovery *ret, char **reterr);
 
 /* Reads the file. -ENOENT, without a sentence: there is none; RET_INFO is then zeroed, and config_toml_replace()
  * takes it. Others with a sentence: -ENOLINK a dangling link, -EISDIR, -EFBIG, -EPERM (FOLDER_TRUSTED) … Whether two
- * readings are the same is for secret_equal() to say. */
+ * readings are the same, secret_equal() tells. */
 int config_toml_read(ConfigToml *ct, Secret **ret_bytes, FileInfo *ret_info, char **reterr);
 
 /* Proves that a replace could be done now: makes and removes the temp file, 4 KiB larger than the file is, and for a
- * bind mount reserves the same in the file itself and in STATE_DIR. *reterr names path, reason and remedy. */
+ * bind mount reserves the same in the file itself and in STATE_DIR. Makes the folder where it is missing. *reterr
+ * names path, reason and remedy. */
 int config_toml_check_writable(ConfigToml *ct, char **reterr);
 
 /* Replaces the file with BYTES; owner, mode and links stay, the mtime gets strictly newer: gitlab-runner's poll
  * compares it. A file that does not exist (EXPECTED zeroed) is made as gitlab-runner does: folders 0700, file 0600.
- * -ESTALE, without a sentence: the file is not the EXPECTED one any more; read and edit again. */
-int config_toml_replace(ConfigToml *ct, const FileInfo *expected, const Secret *bytes, char **reterr);
+ * -ESTALE, without a sentence: the file is not the EXPECTED one any more; read and edit again. RET_INFO (may be NULL)
+ * is the new file's: what a watch finds to be equal to it was our own doing. */
+int config_toml_replace(
+        ConfigToml *ct, const FileInfo *expected, const Secret *bytes, FileInfo *ret_info, char **reterr);
 
 /* Reads .runner_system_id, white space trimmed, from the folder of the path as configured, not of a link's target:
  * that is where gitlab-runner looks. -ENOENT, without a sentence: there is none, or its content is not valid, which

@@ -32,6 +32,12 @@ typedef struct FileInfo {
         bool mounted; /* the file is a mount of its own (a bind mount): rename() over it gives -EBUSY */
 } FileInfo;
 
+/* Whether both tell of the same file with the same content, as far as can be told without reading it. */
+static inline bool file_info_same(const FileInfo *a, const FileInfo *b)
+{
+        return a->device == b->device && a->inode == b->inode && a->size == b->size && a->mtime_nsec == b->mtime_nsec;
+}
+
 typedef enum FolderFlags {
         FOLDER_MAKE = 1 << 0,    /* make what is missing of the path, 0700, and sync it */
         FOLDER_TRUSTED = 1 << 1, /* as root: refuse a folder or link on the way that is neither root's nor ours, or

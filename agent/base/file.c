@@ -108,6 +108,27 @@ int file_reserve(File *file, uint64_t size)
         return r;
 }
 
+int file_set_newer_mtime(File *file, uint64_t old_nsec)
+{
+        /* Old and foreign file systems keep whole seconds, or even ones. */
+        static const uint64_t steps[] = {1000000, 1000000000, 2000000000};
+        FileInfo info;
+        Now now;
+        int r = 0;
+
+        disk_now(file->disk, &now);
+        for (size_t i = 0; i < ELEMENTS(steps); i++) {
+                uint64_t least = old_nsec + steps[i], wanted = now.realtime_usec * 1000;
+
+                r = file_set_mtime(file, wanted > least ? wanted : least);
+                if (r >= 0)
+                        r = file_info(file, &info);
+                if (r < 0 || info.mtime_nsec > old_nsec)
+                        break;
+        }
+        return r;
+}
+
 /* What a person can do about ERROR, as the end of a sentence; NULL: the reason says it all. */
 static const char *failure_remedy(int error)
 {

@@ -32,6 +32,10 @@ int file_open_temp(Folder *folder, const char *temp_name, mode_t mode, File **re
  * file's end where the file system has no such thing. */
 int file_reserve(File *file, uint64_t size);
 
+/* Sets the mtime to now, but later than OLD_NSEC in any case, as whoever polls compares it: 1 ms later, or as much as
+ * the file system can tell apart. */
+int file_set_newer_mtime(File *file, uint64_t old_nsec);
+
 /* Sets *reterr (which may be NULL) to "Failed to VERB 'FOLDER/NAME': reason; what to do" and returns ERROR, a
  * negative errno. NAME may be NULL. */
 int file_failure(char **reterr, int error, const char *verb, const char *folder, const char *name);

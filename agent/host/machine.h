@@ -33,6 +33,6 @@ void machine_done(Machine *machine);
 /* Makes a system id as gitlab-runner would on this machine: from neighbour_id, else random. */
 int machine_make_system_id(const Machine *machine, Disk *disk, char ret[static SYSTEM_ID_SIZE + 1]);
 
-/* Whether an image is being built here, so that nobody may be called: the file exists, whatever it is. A path that
- * can't be looked at counts as existing: one call from an image is one runner too many. */
+/* Whether an image is being built here, so that nobody may be called: the file exists, whatever it is. A disk that
+ * can't tell counts as yes, as one call from an image is one runner too many; a user who may not look is no agent. */
 bool machine_is_image_build(Disk *disk, const MachinePaths *paths);

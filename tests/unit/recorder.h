@@ -19,7 +19,7 @@ typedef struct Recorder {
         bool fail_on;           /* and so do all after it that change something */
         char failed[64];        /* which operation it was; empty: none */
         uint64_t now_usec;      /* 0: the real clock */
-        void (*before)(void *); /* called before an operation whose line is WHEN: what others do meanwhile */
+        void (*before)(void *); /* called once before the line that begins with WHEN: what others do meanwhile */
         void *before_data;
         const char *when;
 } Recorder;
@@ -45,7 +45,7 @@ static inline int recorder_call(Disk *disk, const char *operation, const char *n
         assert_true(recorder->n_lines < RECORDER_LINES_MAX);
         assert_true(asprintf(line, "%s %s", operation, name) >= 0);
         recorder->n_lines++;
-        if (recorder->before && strcmp(*line, recorder->when) == 0) {
+        if (recorder->before && strncmp(*line, recorder->when, strlen(recorder->when)) == 0) {
                 void (*before)(void *) = recorder->before;
 
                 recorder->before = NULL;
