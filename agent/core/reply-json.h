@@ -20,6 +20,11 @@ int reply_read_json(const Reply *reply, json_t **ret);
  * token is one that we could not keep. */
 int identity_read(const json_t *object, Identity *ret);
 
+/* The ids of a list's rows, newest first, and what the agent looks at in a runner's details. -EBADMSG if malformed.
+ */
+int ids_read(const json_t *array, int64_t **ret_ids, size_t *ret_n);
+int row_read(const json_t *object, RunnerRow *ret);
+
 /* error_flatten() of a body that is read already. */
 int error_flatten_json(const json_t *body, char **ret);
 

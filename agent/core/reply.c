@@ -115,26 +115,28 @@ int identity_read(const json_t *object, Identity *ret)
         return 0;
 }
 
-int reply_decode_list(const char *body, size_t size, int64_t **ret_ids, size_t *ret_n)
+/* Higher ids are newer; GitLab's own order is the other way round. */
+static int compare_newest(const void *a, const void *b)
 {
-        _cleanup_json_ json_t *array = NULL;
-        _cleanup_free_ int64_t *ids = NULL;
+        int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 
-        int r = json_read(body, size, REPLY_BODY_MAX, &array);
-        if (r < 0)
-                return r;
+        return (x < y) - (x > y);
+}
+
+int ids_read(const json_t *array, int64_t **ret_ids, size_t *ret_n)
+{
+        _cleanup_free_ int64_t *ids = NULL;
+        size_t n = json_array_size(array);
+
         if (!json_is_array(array))
                 return -EBADMSG;
-
-        size_t n = json_array_size(array);
         ids = calloc(n + 1, sizeof(*ids));
         if (!ids)
                 return -ENOMEM;
-        for (size_t i = 0; i < n; i++) {
-                r = take_id(json_array_get(array, i), &ids[i]);
-                if (r < 0 || ids[i] == 0)
+        for (size_t i = 0; i < n; i++)
+                if (take_id(json_array_get(array, i), &ids[i]) < 0 || ids[i] == 0)
                         return -EBADMSG;
-        }
+        qsort(ids, n, sizeof(*ids), compare_newest);
         *ret_ids = take_ptr(ids);
         *ret_n = n;
         return 0;
@@ -146,19 +148,17 @@ void runner_row_done(RunnerRow *row)
         *row = (RunnerRow){0};
 }
 
-int reply_decode_row(const char *body, size_t size, RunnerRow *ret)
+int row_read(const json_t *object, RunnerRow *ret)
 {
-        _cleanup_json_ json_t *object = NULL;
+        const json_t *note = json_object_get(object, "maintenance_note");
+        const json_t *created = json_object_get(object, "created_at");
         _cleanup_(runner_row_done) RunnerRow row = {0};
 
-        int r = json_read(body, size, REPLY_BODY_MAX, &object);
-        if (r < 0)
-                return r;
-        r = take_id(object, &row.runner_id);
-        if (r < 0 || row.runner_id == 0)
+        if (take_id(object, &row.runner_id) < 0 || row.runner_id == 0)
                 return -EBADMSG;
-
-        const json_t *note = json_object_get(object, "maintenance_note");
+        if (json_is_string(created) &&
+                time_parse_rfc3339(json_string_value(created), json_string_length(created), &row.created_at_usec) < 0)
+                return -EBADMSG;
         if (note && !json_is_null(note)) {
                 if (!json_is_string(note) || json_string_length(note) > NOTE_MAX_BYTES)
                         return -EBADMSG;
@@ -166,12 +166,23 @@ int reply_decode_row(const char *body, size_t size, RunnerRow *ret)
                 if (!row.maintenance_note)
                         return -ENOMEM;
         }
-
-        const json_t *created = json_object_get(object, "created_at");
-        if (json_is_string(created) &&
-                time_parse_rfc3339(json_string_value(created), json_string_length(created), &row.created_at_usec) < 0)
-                return -EBADMSG;
         *ret = row;
         row = (RunnerRow){0};
         return 0;
+}
+
+int reply_decode_list(const char *body, size_t size, int64_t **ret_ids, size_t *ret_n)
+{
+        _cleanup_json_ json_t *array = NULL;
+
+        int r = json_read(body, size, REPLY_BODY_MAX, &array);
+        return r < 0 ? r : ids_read(array, ret_ids, ret_n);
+}
+
+int reply_decode_row(const char *body, size_t size, RunnerRow *ret)
+{
+        _cleanup_json_ json_t *object = NULL;
+
+        int r = json_read(body, size, REPLY_BODY_MAX, &object);
+        return r < 0 ? r : row_read(object, ret);
 }

@@ -29,6 +29,8 @@ const char *verdict_to_string(Verdict verdict)
 void judgement_done(Judgement *judgement)
 {
         identity_done(&judgement->identity);
+        free(judgement->ids);
+        free(judgement->note);
         free(judgement->message);
         *judgement = (Judgement){0};
 }
@@ -319,6 +321,24 @@ static bool has_token(const Judgement *j)
         return j->identity.token && secret_size(j->identity.token) > 0;
 }
 
+static bool more_pages(const Reply *reply)
+{
+        return (reply->next_page && *reply->next_page) || (reply->link && strstr(reply->link, "rel=\"next\""));
+}
+
+/* The id and the note of a runner's details. */
+static int take_row(const Facts *f, Judgement *j)
+{
+        RunnerRow row;
+
+        int r = row_read(f->body, &row);
+        if (r < 0)
+                return r;
+        j->identity.runner_id = row.runner_id;
+        j->note = row.maintenance_note;
+        return 0;
+}
+
 /* Whether the success that the status announces is there in full. */
 static int success_complete(const Facts *f, ReplyShape shape, Judgement *j, bool *ret)
 {
@@ -331,11 +351,14 @@ static int success_complete(const Facts *f, ReplyShape shape, Judgement *j, bool
                 *ret = true;
                 return 0;
         case SHAPE_LIST:
-                *ret = json_is_array(f->body);
-                return 0;
+                r = ids_read(f->body, &j->ids, &j->n_ids);
+                *ret = r >= 0;
+                j->more_pages = *ret && more_pages(f->reply);
+                break;
         case SHAPE_OBJECT:
-                *ret = json_is_integer(json_object_get(f->body, "id"));
-                return 0;
+                r = take_row(f, j);
+                *ret = r >= 0;
+                break;
         case SHAPE_TOKEN:
                 r = identity_read(f->body, &j->identity);
                 *ret = r >= 0 && has_token(j) && (!creates || j->identity.runner_id > 0);
@@ -364,6 +387,7 @@ static void apply_rules(const Facts *f, Judgement *j)
                         continue;
                 j->verdict = rule->verdict;
                 j->no_route = rule->no_route;
+                j->gone = rule->fits == manager_gone;
                 break;
         }
         if (j->verdict == VERDICT_AMBIGUOUS)

@@ -35,8 +35,9 @@ typedef struct Judgement {
         Identity identity;    /* what the reply told */
         int64_t *ids;         /* CALL_LIST: the runners' ids, newest first */
         size_t n_ids;
-        char *note;    /* CALL_SHOW: maintenance_note */
-        char *message; /* GitLab's own words, flattened, or the transport's sentence; never a token */
+        bool more_pages; /* CALL_LIST: what is not among `ids` may be on a later page, and later pages are newer */
+        char *note;      /* CALL_SHOW: maintenance_note */
+        char *message;   /* GitLab's own words, flattened, or the transport's sentence; never a token */
 } Judgement;
 
 /* Judges REPLY to CALL at NOW. Waits are capped at VERDICT_WAIT_MAX_USEC. Returns 0 or -ENOMEM. */
