@@ -64,7 +64,7 @@ static void mount_at(Fixture *fixture, const char *source, const char *name, con
 {
         char **mounted = fixture->mounts[0] ? &fixture->mounts[1] : &fixture->mounts[0];
 
-        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0) {
                 print_message("not allowed to mount\n");
                 skip();
         }
@@ -425,7 +425,8 @@ static void bind_config(Fixture *fixture)
         scratch_mkdir(fixture->scratch, "volume");
         scratch_write(fixture->scratch, "volume/real.toml", OLD);
         scratch_write(fixture->scratch, "etc/config.toml", "# below the mount\n");
-        mount_at(fixture, scratch_path(fixture->scratch, "volume/real.toml"), "etc/config.toml", NULL, MS_BIND, NULL);
+        mount_at(fixture, scratch_path(fixture->scratch, "volume/real.toml"), "etc/config.toml", "none", MS_BIND,
+                NULL);
 }
 
 static void test_a_bind_mount_is_written_in_place(void **state)
@@ -573,7 +574,8 @@ static void test_a_read_only_file_system_is_said(void **state)
 
         mount_at(fixture, "none", "etc", "tmpfs", 0, "mode=0755,size=64k");
         scratch_write(fixture->scratch, "etc/config.toml", OLD);
-        assert_int_equal(mount(NULL, scratch_path(fixture->scratch, "etc"), NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+        assert_int_equal(
+                mount("none", scratch_path(fixture->scratch, "etc"), "none", MS_REMOUNT | MS_RDONLY, NULL), 0);
         assert_true(asprintf(&remedy, "ReadWritePaths=%s ", scratch_path(fixture->scratch, "etc")) >= 0);
         assert_int_equal(config_toml_check_writable(fixture->ct, &check), -EROFS);
         MENTIONS(check, scratch_path(fixture->scratch, "etc/config.toml"), "read-only", remedy);
@@ -587,7 +589,7 @@ static void test_a_read_only_bind_mount_is_said(void **state)
         _cleanup_free_ char *check = NULL;
 
         bind_config(fixture);
-        assert_int_equal(mount(NULL, scratch_path(fixture->scratch, "etc/config.toml"), NULL,
+        assert_int_equal(mount("none", scratch_path(fixture->scratch, "etc/config.toml"), "none",
                                  MS_REMOUNT | MS_BIND | MS_RDONLY, NULL),
                 0);
         assert_int_equal(config_toml_check_writable(fixture->ct, &check), -EROFS);
