@@ -114,8 +114,10 @@ static int insert_front(Walk *w, const TomlExpression *before, const TomlInsert 
         int r = secret_new(" ", before || !table ? 0 : 1, &text);
         if (r >= 0)
                 r = join(w, inserts, n, ", ", 2, text);
-        if (r >= 0)
-                r = secret_append_string(text, before ? ", " : table ? " " : "");
+        if (r >= 0 && before)
+                r = secret_append(text, ", ", 2);
+        else if (r >= 0 && table && w->source[w->container->span.start + 1] != ' ')
+                r = secret_append(text, " ", 1);
         return r < 0 ? r : insert(w, before ? before->key.start : w->container->span.start + 1, text);
 }
 
