@@ -1,5 +1,10 @@
 #include "tests/unit/scratch.h"
 
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include "agent/base/log.h"
 
 /* What a logger of STYLE writes for one message; caller frees. */
@@ -97,6 +102,58 @@ static void test_style_follows_the_environment(void **state)
         assert_string_equal(other, "<3>x\n");
 }
 
+/* A journal of the test's own, where only this process sees it; skips the test where that is not allowed. */
+static int journal_listen(void)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/socket"};
+        int fd;
+
+        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
+                mount("none", "/run", "tmpfs", 0, NULL) < 0) {
+                print_message("not allowed to mount\n");
+                skip();
+        }
+        assert_int_equal(mkdir("/run/systemd", 0755), 0);
+        assert_int_equal(mkdir("/run/systemd/journal", 0755), 0);
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_true(fd >= 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        return fd;
+}
+
+static void test_fields_reach_the_journal(void **state)
+{
+        static const char *const expected[] = {"PRIORITY=4\n", "SYSLOG_IDENTIFIER=runner-registrar\n",
+                "RUNNER=build-1\n", "STATE=doubtful\n", "ATTEMPT=3\n", "HTTP_STATUS=403\n",
+                "MESSAGE_ID=" MESSAGE_ID_DOUBTFUL "\n", "MESSAGE=no\\nRUNNER=forged\n"};
+        int journal = journal_listen(), fds[2];
+        _cleanup_(log_freep) Log *log = NULL;
+        char entry[4096] = "", stream[64];
+        struct stat st;
+
+        /* What stderr is to a service: a stream that the environment names. */
+        assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+        assert_int_equal(fstat(fds[1], &st), 0);
+        (void)snprintf(
+                stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+        (void)setenv("JOURNAL_STREAM", stream, 1);
+        assert_int_equal(log_new(fds[1], LOG_STYLE_AUTO, &log), 0);
+        log_warning(log,
+                LOG_FIELDS(.runner = "build-1", .state = "doubtful", .attempt = 3, .http_status = 403,
+                        .message_id = MESSAGE_ID_DOUBTFUL),
+                "no\n%s", "RUNNER=forged");
+
+        assert_true(recv(journal, entry, sizeof(entry) - 1, 0) > 0);
+        for (size_t i = 0; i < ELEMENTS(expected); i++)
+                if (!strstr(entry, expected[i]))
+                        fail_msg("'%s' is not in '%s'", expected[i], entry);
+        assert_int_equal(read(fds[0], entry, 1), -1); /* and not on stderr as well */
+        (void)close(journal);
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+        (void)unsetenv("JOURNAL_STREAM");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -104,6 +161,7 @@ int main(void)
                 cmocka_unit_test(test_long_messages_are_cut),
                 cmocka_unit_test(test_levels),
                 cmocka_unit_test(test_style_follows_the_environment),
+                cmocka_unit_test(test_fields_reach_the_journal),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
