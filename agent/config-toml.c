@@ -92,7 +92,7 @@ static int place_find_existing(ConfigToml *ct, const char *path, Place *ret, cha
         int r;
 
         r = place_find(ct, path, 0, ret, &error);
-        if (r < 0 && r != -ENOENT)
+        if (r < 0 && r != -ENOENT && reterr)
                 *reterr = take_ptr(error);
         return r;
 }
@@ -224,10 +224,10 @@ static int owner_failure(const Place *place, const FileInfo *old, int error, cha
 {
         if (error != -EPERM)
                 return place_failure(place, error, "keep owner and mode of", reterr);
-        if (asprintf(reterr,
-                    "Failed to replace '%s': it belongs to user %" PRIu32 " and group %" PRIu32
-                    ", which this program may not give to the new file; run it as that user",
-                    place->path, old->uid, old->gid) < 0)
+        if (reterr && asprintf(reterr,
+                              "Failed to replace '%s': it belongs to user %" PRIu32 " and group %" PRIu32
+                              ", which this program may not give to the new file; run it as that user",
+                              place->path, old->uid, old->gid) < 0)
                 *reterr = NULL;
         return error;
 }
@@ -278,8 +278,8 @@ int config_toml_check_writable(ConfigToml *ct, char **reterr)
 }
 
 /* Makes the temp file: complete, synced, and only lacking its name. */
-static int temp_write(const Place *place, const char *temp_name, const FileInfo *old, const Secret *bytes, File **ret,
-        char **reterr)
+static int temp_write(
+        const Place *place, const char *temp_name, const FileInfo *old, const Secret *bytes, char **reterr)
 {
         _cleanup_(file_closep) File *temp = NULL;
         int r;
@@ -297,10 +297,7 @@ static int temp_write(const Place *place, const char *temp_name, const FileInfo 
         }
         if (r >= 0)
                 r = file_sync(temp);
-        if (r < 0)
-                return place_failure(place, r, "replace", reterr);
-        *ret = take_ptr(temp);
-        return 0;
+        return r < 0 ? place_failure(place, r, "replace", reterr) : 0;
 }
 
 /* -ESTALE unless the file still is the EXPECTED one. */
@@ -318,21 +315,15 @@ static int place_check_expected(const Place *place, const FileInfo *expected, ch
 
 /* -EBUSY, without a sentence, where the file is a mount. */
 static int replace_beside(ConfigToml *ct, const Place *place, const FileInfo *expected, const FileInfo *old,
-        const Secret *bytes, FileInfo *ret_info, char **reterr)
+        const Secret *bytes, char **reterr)
 {
-        _cleanup_(file_closep) File *temp = NULL;
         _cleanup_free_ char *temp_name = NULL;
         int r;
 
         r = temp_name_new(ct, place, &temp_name);
         if (r < 0)
                 return r;
-        r = temp_write(place, temp_name, old, bytes, &temp, reterr);
-        if (r >= 0) {
-                r = file_info(temp, ret_info);
-                if (r < 0)
-                        (void)place_failure(place, r, "replace", reterr);
-        }
+        r = temp_write(place, temp_name, old, bytes, reterr);
         /* As late as can be: gitlab-runner knows no lock, what it writes from here on is lost. */
         if (r >= 0)
                 r = place_check_expected(place, expected, reterr);
@@ -349,8 +340,8 @@ static int replace_beside(ConfigToml *ct, const Place *place, const FileInfo *ex
         return r < 0 ? place_failure(place, r, "keep the new", reterr) : 0;
 }
 
-static int replace_in_place(ConfigToml *ct, const Place *place, const FileInfo *expected, const Secret *bytes,
-        FileInfo *ret_info, char **reterr)
+static int replace_in_place(
+        ConfigToml *ct, const Place *place, const FileInfo *expected, const Secret *bytes, char **reterr)
 {
         _cleanup_(file_closep) File *file = NULL;
         FileInfo info;
@@ -361,19 +352,14 @@ static int replace_in_place(ConfigToml *ct, const Place *place, const FileInfo *
                 return r;
         if (!file || !file_info_same(&info, expected))
                 return -ESTALE;
-        r = in_place_write(ct->state_dir, place->path, file, &info, bytes, reterr);
-        if (r < 0)
-                return r;
-        r = file_info(file, ret_info);
-        return r < 0 ? place_failure(place, r, "look at", reterr) : 0;
+        return in_place_write(ct->state_dir, place->path, file, &info, bytes, reterr);
 }
 
-int config_toml_replace(
-        ConfigToml *ct, const FileInfo *expected, const Secret *bytes, FileInfo *ret_info, char **reterr)
+int config_toml_replace(ConfigToml *ct, const FileInfo *expected, const Secret *bytes, char **reterr)
 {
         _cleanup_(file_closep) File *file = NULL;
         _cleanup_place_ Place place = {0};
-        FileInfo old, new;
+        FileInfo old;
         int r;
 
         if (expected->inode == 0)
@@ -390,12 +376,8 @@ int config_toml_replace(
         if (!file_info_same(&old, expected))
                 return -ESTALE;
 
-        r = old.mounted ? -EBUSY : replace_beside(ct, &place, expected, &old, bytes, &new, reterr);
-        if (r == -EBUSY)
-                r = replace_in_place(ct, &place, expected, bytes, &new, reterr);
-        if (r >= 0 && ret_info)
-                *ret_info = new;
-        return r;
+        r = old.mounted ? -EBUSY : replace_beside(ct, &place, expected, &old, bytes, reterr);
+        return r == -EBUSY ? replace_in_place(ct, &place, expected, bytes, reterr) : r;
 }
 
 int config_toml_system_id_read(ConfigToml *ct, char ret[static SYSTEM_ID_SIZE + 1], char **reterr)
@@ -476,7 +458,8 @@ int config_toml_system_id_remove(ConfigToml *ct, char **reterr)
         if (r == -ENOENT || r == -ENOLINK)
                 return 0;
         if (r < 0) {
-                *reterr = take_ptr(error);
+                if (reterr)
+                        *reterr = take_ptr(error);
                 return r;
         }
         r = folder_remove(place.folder, place.name);

@@ -4,7 +4,8 @@
  * (agent/core/entry.h); here they are read, and replaced so that at every instant, power cut included, the file is
  * the old or the new one. A symlink keeps pointing: its target is replaced. A bind-mounted file can't be renamed
  * over; it is written in place after its new content lies in STATE_DIR, and config_toml_recover() ends what a crash
- * interrupted. Every call walks the path anew, as root with FOLDER_TRUSTED: others replace folders and links too. */
+ * interrupted. RETERR may be NULL everywhere. Every call walks the path anew, as root with FOLDER_TRUSTED: others
+ * replace folders and links too. */
 
 #include <stdbool.h>
 
@@ -45,10 +46,8 @@ int config_toml_check_writable(ConfigToml *ct, char **reterr);
 
 /* Replaces the file with BYTES; owner, mode and links stay, the mtime gets strictly newer: gitlab-runner's poll
  * compares it. A file that does not exist (EXPECTED zeroed) is made as gitlab-runner does: folders 0700, file 0600.
- * -ESTALE, without a sentence: the file is not the EXPECTED one any more; read and edit again. RET_INFO (may be NULL)
- * is the new file's: what a watch finds to be equal to it was our own doing. */
-int config_toml_replace(
-        ConfigToml *ct, const FileInfo *expected, const Secret *bytes, FileInfo *ret_info, char **reterr);
+ * -ESTALE, without a sentence: the file is not the EXPECTED one any more; read and edit again. */
+int config_toml_replace(ConfigToml *ct, const FileInfo *expected, const Secret *bytes, char **reterr);
 
 /* Reads .runner_system_id, white space trimmed, from the folder of the path as configured, not of a link's target:
  * that is where gitlab-runner looks. -ENOENT, without a sentence: there is none, or its content is not valid, which

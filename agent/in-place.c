@@ -215,7 +215,8 @@ static int pending_open_file(Disk *disk, const Pending *pending, File **ret, cha
         if (r == -ENOENT || r == -ENOLINK)
                 return -ENOENT;
         if (r < 0) {
-                *reterr = take_ptr(error);
+                if (reterr)
+                        *reterr = take_ptr(error);
                 return r;
         }
         r = file_open(folder, name, FILE_WRITE, 0, ret);
