@@ -268,7 +268,6 @@ static const char *go_architecture(const char *machine)
         } names[] = {
                 {"x86_64", "amd64"},
                 {"aarch64", "arm64"},
-                {"armv8", "arm64"},
                 {"arm", "arm"},
                 {"i386", "386"},
                 {"i486", "386"},
