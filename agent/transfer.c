@@ -416,7 +416,7 @@ static int set_failure(Transfer *t, Transport transport, const char *sentence)
 {
         t->state = TRANSFER_FAILED;
         t->reply.transport = transport;
-        if (!t->reply.error)
+        if (!t->reply.error && sentence)
                 t->reply.error = strdup(sentence);
         return t->reply.error ? 0 : -ENOMEM;
 }

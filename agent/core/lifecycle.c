@@ -86,7 +86,7 @@ void lifecycle_drop_secrets(Lifecycle *l)
 
 /* ---- what is said ---- */
 
-static char *format_sentence(const char *format, va_list arguments)
+static _printf_(1, 0) char *format_sentence(const char *format, va_list arguments)
 {
         char *sentence = NULL;
 
