@@ -67,7 +67,7 @@ static int open_store(Manager *m, char **reterr)
         pid_t pid = 0;
         int r = store_open(m->disk, m->config->state_dir, &m->store, reterr);
 
-        if (r < 0)
+        if (r < 0 || m->options.look_only)
                 return r;
         r = store_lock(m->store, &pid, reterr);
         if (r == -EBUSY) {
@@ -84,8 +84,9 @@ static int open_config_toml(Manager *m, char **reterr)
         ConfigTomlRecovery recovery;
         int r = config_toml_new(m->disk, m->config->config_toml, m->config->state_dir, &m->config_toml);
 
-        if (r >= 0)
-                r = config_toml_recover(m->config_toml, &recovery, reterr);
+        if (r < 0 || m->options.look_only)
+                return r;
+        r = config_toml_recover(m->config_toml, &recovery, reterr);
         if (r >= 0 && recovery == CONFIG_TOML_REDONE)
                 log_info(m->log, NULL, "Ended an interrupted write of '%s'", config_toml_path(m->config_toml));
         return r;
@@ -115,6 +116,11 @@ static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
         m->context.facts.system_id_proves = same && made[0] == 's';
         if (there && !*ret_cloned) {
                 memcpy(m->system_id, found, sizeof(found));
+                return 0;
+        }
+        if (m->options.look_only) {
+                *ret_cloned = false;
+                memcpy(m->system_id, there ? found : made, sizeof(made));
                 return 0;
         }
         if (*ret_cloned)
@@ -422,7 +428,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 
 static void reload(Manager *m)
 {
-        _cleanup_(mistakes_done) Mistakes mistakes = {};
+        _cleanup_mistakes_ Mistakes mistakes = MISTAKES_EMPTY;
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_free_ char *why = NULL;
         const Specifiers specifiers = {
@@ -434,8 +440,8 @@ static void reload(Manager *m)
         int r = config_load(m->options.config_files, &specifiers, 0, &config, &mistakes);
 
         if (r == -EBADMSG) {
-                for (size_t i = 0; i < mistakes_count(&mistakes); i++)
-                        log_error(m->log, NULL, "%s", mistakes_get(&mistakes, i));
+                for (size_t i = 0; i < mistakes.n_items; i++)
+                        log_error(m->log, NULL, "%s", mistakes.items[i].text);
                 log_error(m->log, LOG_FIELDS(.message_id = MESSAGE_ID_RELOAD_REFUSED),
                         "The new configuration has mistakes; keeping the old one");
                 return;

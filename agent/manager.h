@@ -14,6 +14,7 @@ typedef struct ManagerOptions {
         Log *log;                        /* borrowed */
         const char *const *config_files; /* for reloads; NULL: the default search. Borrowed */
         bool once;                       /* one command without an agent, then the end */
+        bool look_only;                  /* neither lock nor write: for manager_status() */
 } ManagerOptions;
 
 /* Opens state and config.toml under the lock and makes all runners; nothing is sent yet. CONFIG is taken over on

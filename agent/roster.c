@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/core/template.h"
-
-/* A template is a config.toml with one entry. */
-#define TEMPLATE_SIZE_MAX (1024 * 1024)
+#include "agent/base/file.h"
+#include "agent/template-file.h"
 
 typedef struct Slot {
         Runner *runner;
@@ -90,47 +88,6 @@ int roster_check_clone(Store *store, const Machine *machine, Clone *ret)
         return 0;
 }
 
-/* ---- templates ---- */
-
-static int read_template(Disk *disk, const char *path, Secret **ret, char **reterr)
-{
-        _cleanup_(folder_freep) Folder *folder = NULL;
-        _cleanup_(file_closep) File *file = NULL;
-        _cleanup_free_ char *name = NULL;
-        int r = folder_open_for(disk, path, 0, &folder, &name, reterr);
-
-        if (r >= 0)
-                r = file_open(folder, name, 0, 0, &file);
-        if (r >= 0)
-                r = file_read(file, TEMPLATE_SIZE_MAX, ret);
-        if (r < 0 && !*reterr && asprintf(reterr, "Failed to read template '%s': %s", path, strerror(-r)) < 0)
-                *reterr = NULL;
-        return r;
-}
-
-static int make_template(const RunnerContext *context, const RunnerConfig *config, Secret **ret, char **reterr)
-{
-        _cleanup_secret_ Secret *bytes = NULL;
-        TomlError error = {};
-        int r;
-
-        if (config->template) {
-                r = read_template(context->disk, config->template, &bytes, reterr);
-                if (r < 0)
-                        return r;
-        }
-        r = template_merge(bytes ? secret_data(bytes) : NULL, secret_size(bytes), config->executor, ret, &error);
-        if (r == -EINVAL || r == -EBADMSG) {
-                int k = config->template ? asprintf(reterr, "%s:%zu: %s", config->template, error.line, error.text) :
-                                           asprintf(reterr, "%s:%u: runner %s: %s", config->file, config->line,
-                                                   config->name, error.text);
-                if (k < 0)
-                        *reterr = NULL;
-                return -EINVAL;
-        }
-        return r;
-}
-
 /* ---- making runners ---- */
 
 static int add_slot(Roster *roster, Runner *runner)
@@ -205,7 +162,7 @@ static int make_runner(Roster *roster, const char *name, RunnerConfig *config, b
         _cleanup_(answer_done) Answer answer = {};
         Runner *runner;
         bool refused;
-        int r = config ? make_template(context, config, &template_body, reterr) : 0;
+        int r = config ? template_file_merge(context->disk, config, &template_body, reterr) : 0;
 
         if (r >= 0)
                 r = load_record(roster, name, config, cloned, &record, &refused);
@@ -320,7 +277,7 @@ static int prepare_changes(Roster *roster, const Config *config, Change *changes
 {
         for (size_t i = 0; i < config->n_runners; i++) {
                 changes[i].config = config->runners[i];
-                int r = make_template(roster->context, config->runners[i], &changes[i].template_body, reterr);
+                int r = template_file_merge(roster->context->disk, config->runners[i], &changes[i].template_body, reterr);
                 if (r < 0)
                         return r;
         }

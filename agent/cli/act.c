@@ -1,0 +1,204 @@
+/* register, verify, rotate, deregister: the agent does it if one runs, else one pass under its lock. */
+
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/cli/cli.h"
+#include "agent/control.h"
+#include "agent/manager.h"
+
+typedef struct Act {
+        const char *name;
+        Command command;
+        const char *help;
+        const char *done; /* said of each runner when all went well */
+} Act;
+
+static void print_result(const Act *act, const char *name, int code, const char *message)
+{
+        if (code == EXIT_DONE)
+                (void)printf("%s: %s\n", name, message ? message : act->done);
+        else
+                (void)fprintf(stderr, "runner-registrar: runner '%s': %s\n", name, message ? message : "failed");
+}
+
+/* ---- through the agent ---- */
+
+static int print_answer(const Act *act, const char *line)
+{
+        json_t *answer = json_loads(line, 0, NULL);
+        const char *message = json_string_value(json_object_get(answer, "message"));
+        const json_t *runner;
+        size_t i;
+
+        if (!answer)
+                return EXIT_FAILED;
+        int code = (int)json_integer_value(json_object_get(answer, "code"));
+        if (message)
+                (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, message);
+        json_array_foreach(json_object_get(answer, "runners"), i, runner) {
+                const char *name = json_string_value(json_object_get(runner, "name"));
+
+                print_result(act, name ? name : "?", (int)json_integer_value(json_object_get(runner, "code")),
+                        json_string_value(json_object_get(runner, "message")));
+        }
+        json_decref(answer);
+        return code;
+}
+
+/* *ret_code is set if there is an agent; else a negative errno says that there is none. */
+static int ask_agent(const Act *act, const char *runtime_dir, char *const *names, uint64_t timeout_usec, int *ret_code)
+{
+        _cleanup_close_ int fd = -1;
+        _cleanup_free_ char *line = NULL;
+        int r = control_connect(runtime_dir, &fd);
+
+        if (r < 0)
+                return r;
+        r = control_ask(fd, act->name, names, timeout_usec, &line);
+        if (r == -ETIME) {
+                (void)fprintf(stderr, "runner-registrar %s: time ran out; the agent goes on with it\n", act->name);
+                *ret_code = EXIT_AGAIN;
+        } else if (r < 0) {
+                (void)fprintf(stderr, "runner-registrar %s: the agent does not answer: %s\n", act->name, strerror(-r));
+                *ret_code = EXIT_FAILED;
+        } else
+                *ret_code = print_answer(act, line);
+        return 0;
+}
+
+/* ---- without one ---- */
+
+typedef struct Pass {
+        const Act *act;
+        int code;
+        bool answered;
+} Pass;
+
+static void on_pass_done(void *userdata, const OrderResult *results, size_t n)
+{
+        Pass *pass = userdata;
+
+        pass->answered = true;
+        for (size_t i = 0; i < n; i++) {
+                pass->code = exit_code_worse(pass->code, results[i].code);
+                print_result(pass->act, results[i].name, results[i].code, results[i].message);
+        }
+}
+
+static int pass(const CliContext *context, const Act *act, Config **config, char *const *names, uint64_t timeout_usec)
+{
+        _cleanup_(manager_freep) Manager *manager = NULL;
+        _cleanup_free_ char *why = NULL;
+        const ManagerOptions options = { .log = context->log, .config_files = context->config_files, .once = true };
+        Pass state = { .act = act };
+        int r = manager_new(&options, *config, &manager, &why);
+
+        if (r < 0) {
+                (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, why ? why : strerror(-r));
+                return r == -EINVAL ? EXIT_CONFIG : EXIT_FAILED;
+        }
+        (void)take_ptr(*config);
+        int code = manager_pass(manager, act->command, names, timeout_usec, on_pass_done, &state, &why);
+        if (why)
+                (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, why);
+        if (code == EXIT_AGAIN && !state.answered)
+                (void)fprintf(stderr, "runner-registrar %s: time ran out\n", act->name);
+        return state.answered ? state.code : code;
+}
+
+static int run_act(const CliContext *context, const Act *act, int argc, char **argv)
+{
+        static const struct option options[] = { { "timeout", required_argument, NULL, 't' }, { "help", no_argument, NULL, 'h' }, {} };
+        _cleanup_(config_freep) Config *config = NULL;
+        uint64_t timeout = USEC_INFINITY;
+        int option, code;
+
+        while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+                switch (option) {
+                case 't':
+                        if (act->command != COMMAND_DEREGISTER)
+                                return cli_usage(act->name, "--timeout belongs to deregister and wait");
+                        if (cli_parse_timeout(optarg, &timeout) < 0)
+                                return cli_usage(act->name, "--timeout: '%s' is no time; expected one as 90s or 5min", optarg);
+                        break;
+                case 'h':
+                        (void)fputs(act->help, stdout);
+                        return EXIT_DONE;
+                default:
+                        return EXIT_USAGE;
+                }
+        if (cli_is_image_build())
+                return EXIT_DONE;
+        code = cli_load_config(context, act->command == COMMAND_DEREGISTER, &config);
+        if (code != EXIT_DONE)
+                return code;
+        if (ask_agent(act, config->runtime_dir, argv + optind, timeout, &code) >= 0)
+                return code;
+        return pass(context, act, &config, argv + optind, timeout);
+}
+
+int cli_register(const CliContext *context, int argc, char **argv)
+{
+        static const Act act = {
+                .name = "register",
+                .command = COMMAND_REGISTER,
+                .done = "enrolled",
+                .help = "Usage: runner-registrar register [NAME…]\n"
+                        "\n"
+                        "One pass: enrols what is not enrolled, then ends; nothing to do is success. A token that GitLab\n"
+                        "refuses is reported and left alone.\n",
+        };
+
+        return run_act(context, &act, argc, argv);
+}
+
+int cli_verify(const CliContext *context, int argc, char **argv)
+{
+        static const Act act = {
+                .name = "verify",
+                .command = COMMAND_VERIFY,
+                .done = "GitLab accepts the token",
+                .help = "Usage: runner-registrar verify [NAME…]\n"
+                        "\n"
+                        "Asks GitLab about each runner now.\n"
+                        "\n"
+                        "Exit: 0 all tokens work, 77 GitLab does not know one, 75 it could not be asked.\n",
+        };
+
+        return run_act(context, &act, argc, argv);
+}
+
+int cli_rotate(const CliContext *context, int argc, char **argv)
+{
+        static const Act act = {
+                .name = "rotate",
+                .command = COMMAND_ROTATE,
+                .done = "the token is rotated",
+                .help = "Usage: runner-registrar rotate [NAME…]\n"
+                        "\n"
+                        "Replaces the authentication token now. Refuses (exit 1) where other hosts share the token, unless\n"
+                        "`rotation = always`.\n",
+        };
+
+        return run_act(context, &act, argc, argv);
+}
+
+int cli_deregister(const CliContext *context, int argc, char **argv)
+{
+        static const Act act = {
+                .name = "deregister",
+                .command = COMMAND_DEREGISTER,
+                .done = "withdrawn",
+                .help = "Usage: runner-registrar deregister [--timeout T] [NAME…]\n"
+                        "\n"
+                        "Withdraws now: the entry leaves config.toml, then GitLab forgets the runner, or this machine where\n"
+                        "the runner is shared. Stays withdrawn until `register` or the next start of the service.\n"
+                        "\n"
+                        "  --timeout T   stop waiting after this time (90s, 5min)\n",
+        };
+
+        return run_act(context, &act, argc, argv);
+}

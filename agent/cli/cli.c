@@ -1,0 +1,69 @@
+#include "agent/cli/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/host/machine.h"
+#include "config/load.h"
+#include "config/value.h"
+
+int cli_usage(const char *command, const char *format, ...)
+{
+        va_list arguments;
+
+        (void)fprintf(stderr, "runner-registrar %s: ", command);
+        va_start(arguments, format);
+        (void)vfprintf(stderr, format, arguments);
+        va_end(arguments);
+        (void)fprintf(stderr, "\nSee `runner-registrar %s --help`.\n", command);
+        return EXIT_USAGE;
+}
+
+bool cli_is_image_build(void)
+{
+        const MachinePaths *paths = machine_paths_default();
+
+        if (!machine_is_image_build(disk_real(), paths))
+                return false;
+        (void)fprintf(stderr, "runner-registrar: '%s' exists: an image is being built, nobody is called\n",
+                paths->image_build);
+        return true;
+}
+
+void cli_print_mistakes(const Mistakes *mistakes, FILE *stream)
+{
+        for (size_t i = 0; i < mistakes->n_items; i++)
+                (void)fprintf(stream, "%s\n", mistakes->items[i].text);
+        if (mistakes->n_omitted > 0)
+                (void)fprintf(stream, "… and %zu more\n", mistakes->n_omitted);
+}
+
+int cli_load_config(const CliContext *context, bool allow_no_runner, Config **ret)
+{
+        _cleanup_mistakes_ Mistakes mistakes = MISTAKES_EMPTY;
+        _cleanup_(machine_done) Machine machine = {};
+        int r = machine_read(disk_real(), machine_paths_default(), &machine);
+
+        if (r >= 0) {
+                const Specifiers specifiers = {
+                        .host_name = machine.host_name,
+                        .machine_id = machine.machine_id,
+                        .instance_id = machine.instance_id,
+                };
+
+                r = config_load(context->config_files, &specifiers, allow_no_runner ? CONFIG_ALLOW_NO_RUNNER : 0, ret,
+                        &mistakes);
+        }
+        if (r >= 0)
+                return EXIT_DONE;
+        cli_print_mistakes(&mistakes, stderr);
+        if (r != -EBADMSG)
+                (void)fprintf(stderr, "runner-registrar: Failed to load the configuration: %s\n", strerror(-r));
+        return EXIT_CONFIG;
+}
+
+int cli_parse_timeout(const char *text, uint64_t *ret_usec)
+{
+        return value_parse_duration(text, ret_usec);
+}

@@ -1,0 +1,57 @@
+#pragma once
+
+/* The commands. Answers go to stdout, everything else to stderr; the exit code is the answer for scripts. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "agent/base/log.h"
+#include "agent/core/lifecycle.h"
+#include "config/config.h"
+#include "config/mistakes.h"
+
+typedef enum ExitCode {
+        EXIT_DONE = 0,
+        EXIT_FAILED = 1,
+        EXIT_USAGE = 2,
+        EXIT_AGAIN = 75,   /* GitLab could not be reached, or asked us to come back: try again */
+        EXIT_REFUSED = 77, /* GitLab refused the token or the request */
+        EXIT_CONFIG = 78,  /* the configuration is wrong, missing or unreadable */
+} ExitCode;
+
+/* What stands before the command. All borrowed. */
+typedef struct CliContext {
+        Log *log;
+        const char *const *config_files; /* -c …, NULL-terminated; NULL: the default search */
+} CliContext;
+
+/* A command: ARGV[0] is its name. Returns the exit code. */
+typedef int (*CliCommand)(const CliContext *context, int argc, char **argv);
+
+int cli_run(const CliContext *context, int argc, char **argv);
+int cli_register(const CliContext *context, int argc, char **argv);
+int cli_verify(const CliContext *context, int argc, char **argv);
+int cli_rotate(const CliContext *context, int argc, char **argv);
+int cli_deregister(const CliContext *context, int argc, char **argv);
+int cli_wait(const CliContext *context, int argc, char **argv);
+int cli_status(const CliContext *context, int argc, char **argv);
+int cli_check(const CliContext *context, int argc, char **argv);
+int cli_seal(const CliContext *context, int argc, char **argv);
+
+/* Loads the configuration and prints every mistake to stderr. Returns 0 or an exit code. */
+int cli_load_config(const CliContext *context, bool allow_no_runner, Config **ret);
+
+void cli_print_mistakes(const Mistakes *mistakes, FILE *stream);
+
+/* Prints the object of `status --json` as a table. Returns an exit code. */
+int cli_status_print(const char *json);
+
+/* Prints `runner-registrar COMMAND: …` and where help is; returns EXIT_USAGE. */
+int cli_usage(const char *command, const char *format, ...) _printf_(2, 3);
+
+/* Whether an image is being built, said in one line: then no command calls anybody. */
+bool cli_is_image_build(void);
+
+/* Reads the value of --timeout. Returns 0 or -EINVAL. */
+int cli_parse_timeout(const char *text, uint64_t *ret_usec);

@@ -1,0 +1,45 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/cli/cli.h"
+#include "agent/manager.h"
+
+static const char help[] =
+        "Usage: runner-registrar run\n"
+        "\n"
+        "The agent, in the foreground: enrols every configured runner, verifies and rotates its token, and withdraws it\n"
+        "when told to stop, as `deregister_on` says.\n"
+        "\n"
+        "Signals: TERM and INT stop, HUP reads the configuration again, USR1 verifies now.\n";
+
+int cli_run(const CliContext *context, int argc, char **argv)
+{
+        static const struct option options[] = { { "help", no_argument, NULL, 'h' }, {} };
+        _cleanup_(config_freep) Config *config = NULL;
+        _cleanup_(manager_freep) Manager *manager = NULL;
+        _cleanup_free_ char *why = NULL;
+        const ManagerOptions manager_options = { .log = context->log, .config_files = context->config_files };
+        int option;
+
+        while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+                if (option != 'h')
+                        return EXIT_USAGE;
+                (void)fputs(help, stdout);
+                return EXIT_DONE;
+        }
+        if (optind < argc)
+                return cli_usage("run", "takes no names: the agent serves every configured runner");
+        if (cli_is_image_build())
+                return EXIT_DONE;
+        int code = cli_load_config(context, false, &config);
+        if (code != EXIT_DONE)
+                return code;
+        int r = manager_new(&manager_options, config, &manager, &why);
+        if (r < 0) {
+                log_error(context->log, NULL, "%s", why ? why : strerror(-r));
+                return r == -EINVAL ? EXIT_CONFIG : EXIT_FAILED;
+        }
+        config = NULL;
+        return manager_run(manager);
+}

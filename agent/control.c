@@ -1,0 +1,494 @@
+#include "agent/control.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+/* A client that sends nothing, or does not read, is dropped after this. */
+#define CLIENT_IDLE_USEC (10 * USEC_PER_SEC)
+
+#define NAMES_MAX 16384
+
+typedef struct Client {
+        Control *control; /* NULL: hung up, only its order is still awaited */
+        int fd;
+        sd_event_source *io_source;
+        sd_event_source *timer_source;
+        Secret *line; /* what came; not a secret, but a growing buffer with a bound */
+        char *reply;
+        size_t sent;
+        size_t size;
+        char **names;
+        Order *order;
+        bool waiting; /* for all to be enrolled */
+} Client;
+
+struct Control {
+        sd_event *event;
+        Log *log;
+        Manager *manager;
+        char *path;
+        int fd;
+        sd_event_source *accept_source;
+        Client *clients[CONTROL_CLIENTS_MAX];
+        size_t n_clients;
+};
+
+static char **names_free(char **names)
+{
+        for (size_t i = 0; names && names[i]; i++)
+                free(names[i]);
+        free(names);
+        return NULL;
+}
+
+static Client *client_free(Client *client)
+{
+        if (!client)
+                return NULL;
+        if (client->order)
+                order_detach(client->order);
+        (void)sd_event_source_disable_unref(client->io_source);
+        (void)sd_event_source_disable_unref(client->timer_source);
+        (void)safe_close(client->fd);
+        (void)secret_free(client->line);
+        (void)names_free(client->names);
+        free(client->reply);
+        free(client);
+        return NULL;
+}
+
+DEFINE_CLEANUP(Client, client_free)
+
+static void client_drop(Client *client)
+{
+        Control *control = client->control;
+
+        for (size_t i = 0; i < control->n_clients; i++)
+                if (control->clients[i] == client) {
+                        control->clients[i] = control->clients[--control->n_clients];
+                        break;
+                }
+        (void)client_free(client);
+}
+
+/* ---- replying ---- */
+
+static void client_answer(Client *client, json_t *answer)
+{
+        client->reply = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+        json_decref(answer);
+        if (!client->reply) {
+                client_drop(client);
+                return;
+        }
+        size_t size = strlen(client->reply);
+        client->reply[size] = '\n'; /* in the place of the terminator, which nobody reads any more */
+        client->size = size + 1;
+        client->sent = 0;
+        client->waiting = false;
+        (void)sd_event_source_set_io_events(client->io_source, EPOLLOUT);
+        (void)sd_event_source_set_time_relative(client->timer_source, CLIENT_IDLE_USEC);
+        (void)sd_event_source_set_enabled(client->timer_source, SD_EVENT_ONESHOT);
+}
+
+static void client_refuse(Client *client, int code, const char *message)
+{
+        client_answer(client, json_pack("{s:i, s:s}", "code", code, "message", message));
+}
+
+static void on_order_done(void *userdata, const OrderResult *results, size_t n)
+{
+        Client *client = userdata;
+        json_t *runners = json_array();
+        int code = 0;
+
+        client->order = NULL;
+        for (size_t i = 0; runners && i < n; i++) {
+                code = exit_code_worse(code, results[i].code);
+                (void)json_array_append_new(runners, json_pack("{s:s, s:i, s:s?}", "name", results[i].name, "code",
+                        results[i].code, "message", results[i].message));
+        }
+        client_answer(client, json_pack("{s:i, s:o}", "code", code, "runners", runners));
+}
+
+static void client_check_wait(Client *client)
+{
+        int code = manager_readiness(client->control->manager, client->names);
+
+        if (code != 75)
+                client_answer(client, json_pack("{s:i, s:[]}", "code", code, "runners"));
+}
+
+static void client_status(Client *client)
+{
+        _cleanup_free_ char *text = NULL;
+        json_t *status = NULL;
+
+        if (manager_status(client->control->manager, &text) >= 0)
+                status = json_loads(text, 0, NULL);
+        client_answer(client, status ? json_pack("{s:i, s:o}", "code", 0, "status", status) : NULL);
+}
+
+/* ---- requests ---- */
+
+static int read_names(const json_t *names, char ***ret)
+{
+        size_t n = json_array_size(names);
+
+        if (names && (!json_is_array(names) || n > NAMES_MAX))
+                return -EINVAL;
+        *ret = calloc(n + 1, sizeof(**ret));
+        if (!*ret)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                const char *name = json_string_value(json_array_get(names, i));
+
+                if (!name)
+                        return -EINVAL;
+                (*ret)[i] = strdup(name);
+                if (!(*ret)[i])
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static Command command_from_string(const char *name)
+{
+        static const char *const names[_COMMAND_MAX] = {
+                [COMMAND_REGISTER] = "register",
+                [COMMAND_VERIFY] = "verify",
+                [COMMAND_ROTATE] = "rotate",
+                [COMMAND_DEREGISTER] = "deregister",
+        };
+
+        for (Command command = 0; command < _COMMAND_MAX; command++)
+                if (names[command] && strcmp(names[command], name) == 0)
+                        return command;
+        return COMMAND_NONE;
+}
+
+static void client_command(Client *client, const char *name)
+{
+        _cleanup_free_ char *why = NULL;
+        Command command = command_from_string(name);
+
+        if (strcmp(name, "status") == 0) {
+                client_status(client);
+                return;
+        }
+        if (strcmp(name, "wait") == 0) {
+                client->waiting = true;
+                client_check_wait(client);
+                return;
+        }
+        if (command == COMMAND_NONE) {
+                client_refuse(client, 2, "this agent does not know that command");
+                return;
+        }
+        int r = manager_order(client->control->manager, command, client->names, on_order_done, client, &client->order, &why);
+        if (r < 0)
+                client_refuse(client, r == -ENOENT ? 2 : 1, why ? why : strerror(-r));
+}
+
+static void client_request(Client *client)
+{
+        json_t *request = json_loadb(secret_data(client->line), secret_size(client->line), JSON_REJECT_DUPLICATES, NULL);
+        const char *command = json_string_value(json_object_get(request, "command"));
+
+        (void)sd_event_source_set_enabled(client->timer_source, SD_EVENT_OFF);
+        /* From now on only a hang-up is listened for. */
+        (void)sd_event_source_set_io_events(client->io_source, 0);
+        if (!command || read_names(json_object_get(request, "names"), &client->names) < 0)
+                client_refuse(client, 2, "that is no request");
+        else
+                client_command(client, command);
+        json_decref(request);
+}
+
+static void client_read(Client *client)
+{
+        char buffer[4096];
+        ssize_t n = recv(client->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n <= 0 || secret_size(client->line) + (size_t)n > CONTROL_LINE_MAX ||
+                secret_append(client->line, buffer, (size_t)n) < 0) {
+                client_drop(client);
+                return;
+        }
+        if (memchr(buffer, '\n', (size_t)n))
+                client_request(client);
+}
+
+static void client_write(Client *client)
+{
+        ssize_t n = send(client->fd, client->reply + client->sent, client->size - client->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n < 0) {
+                client_drop(client);
+                return;
+        }
+        client->sent += (size_t)n;
+        if (client->sent == client->size)
+                client_drop(client);
+}
+
+static int on_client(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        Client *client = userdata;
+
+        if (revents & EPOLLOUT)
+                client_write(client);
+        else if (revents & EPOLLIN)
+                client_read(client);
+        else if (revents & (EPOLLHUP | EPOLLERR))
+                client_drop(client);
+        return 0;
+}
+
+static int on_client_idle(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        client_drop(userdata);
+        return 0;
+}
+
+static int client_new(Control *control, int *fd, Client **ret)
+{
+        _cleanup_(client_freep) Client *client = calloc(1, sizeof(*client));
+
+        if (!client)
+                return -ENOMEM;
+        client->fd = take_fd(fd);
+        client->control = control;
+        int r = secret_new(NULL, 0, &client->line);
+        if (r >= 0)
+                r = sd_event_add_io(control->event, &client->io_source, client->fd, EPOLLIN, on_client, client);
+        if (r >= 0)
+                r = sd_event_add_time_relative(control->event, &client->timer_source, CLOCK_BOOTTIME, CLIENT_IDLE_USEC,
+                        USEC_PER_SEC, on_client_idle, client);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_description(client->io_source, "control-client");
+        *ret = take_ptr(client);
+        return 0;
+}
+
+static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, void *userdata)
+{
+        Control *control = userdata;
+        _cleanup_close_ int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        struct ucred peer;
+        socklen_t size = sizeof(peer);
+        Client *client;
+
+        if (fd < 0)
+                return 0;
+        /* The mode keeps others out; this is for sockets that were handed around. */
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || (peer.uid != 0 && peer.uid != geteuid()))
+                return 0;
+        if (control->n_clients >= CONTROL_CLIENTS_MAX) {
+                log_warning(control->log, NULL, "Too many clients at the control socket, turning one away");
+                return 0;
+        }
+        if (client_new(control, &fd, &client) >= 0)
+                control->clients[control->n_clients++] = client;
+        return 0;
+}
+
+void control_changed(Control *control)
+{
+        /* Backwards, as an answer that can't be made drops its client. */
+        for (size_t i = control->n_clients; i > 0; i--)
+                if (control->clients[i - 1]->waiting)
+                        client_check_wait(control->clients[i - 1]);
+}
+
+/* ---- the socket ---- */
+
+static int socket_address(const char *runtime_dir, struct sockaddr_un *ret, char **ret_path)
+{
+        _cleanup_free_ char *path = NULL;
+
+        if (asprintf(&path, "%s/control", runtime_dir) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        if (strlen(path) >= sizeof(ret->sun_path))
+                return -ENAMETOOLONG;
+        strcpy(ret->sun_path, path);
+        if (ret_path)
+                *ret_path = take_ptr(path);
+        return 0;
+}
+
+static int listen_on(Control *control, const char *runtime_dir)
+{
+        struct sockaddr_un address;
+        int r = socket_address(runtime_dir, &address, &control->path);
+
+        if (r < 0)
+                return r;
+        if (mkdir(runtime_dir, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (control->fd < 0)
+                return -errno;
+        (void)unlink(control->path);
+        /* The mode must be right from the first moment on: no chmod() after bind(). */
+        mode_t saved = umask(0177);
+        r = bind(control->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+        (void)umask(saved);
+        if (r < 0)
+                return r;
+        return listen(control->fd, CONTROL_CLIENTS_MAX) < 0 ? -errno : 0;
+}
+
+int control_new(sd_event *event, Log *log, Manager *manager, const char *runtime_dir, Control **ret, char **reterr)
+{
+        _cleanup_(control_freep) Control *control = calloc(1, sizeof(*control));
+
+        if (!control)
+                return -ENOMEM;
+        control->fd = -1;
+        control->event = sd_event_ref(event);
+        control->log = log;
+        control->manager = manager;
+        int r = listen_on(control, runtime_dir);
+        if (r >= 0)
+                r = sd_event_add_io(event, &control->accept_source, control->fd, EPOLLIN, on_accept, control);
+        if (r < 0) {
+                if (asprintf(reterr, "Failed to listen on '%s/control': %s", runtime_dir, strerror(-r)) < 0)
+                        *reterr = NULL;
+                return r;
+        }
+        (void)sd_event_source_set_description(control->accept_source, "control");
+        *ret = take_ptr(control);
+        return 0;
+}
+
+Control *control_free(Control *control)
+{
+        if (!control)
+                return NULL;
+        for (size_t i = 0; i < control->n_clients; i++)
+                (void)client_free(control->clients[i]);
+        (void)sd_event_source_disable_unref(control->accept_source);
+        if (control->fd >= 0) {
+                (void)unlink(control->path);
+                (void)safe_close(control->fd);
+        }
+        (void)sd_event_unref(control->event);
+        free(control->path);
+        free(control);
+        return NULL;
+}
+
+/* ---- the client's side ---- */
+
+int control_connect(const char *runtime_dir, int *ret_fd)
+{
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_un address;
+
+        if (fd < 0)
+                return -errno;
+        int r = socket_address(runtime_dir, &address, NULL);
+        if (r < 0)
+                return r;
+        if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+                return -errno;
+        *ret_fd = take_fd(&fd);
+        return 0;
+}
+
+static int send_all(int fd, const char *data, size_t size)
+{
+        while (size > 0) {
+                ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                data += n;
+                size -= (size_t)n;
+        }
+        return 0;
+}
+
+static int send_request(int fd, const char *command, char *const *names)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && names && names[i]; i++)
+                (void)json_array_append_new(list, json_string(names[i]));
+        json_t *request = json_pack("{s:s, s:o}", "command", command, "names", list);
+        _cleanup_free_ char *line = request ? json_dumps(request, JSON_COMPACT) : NULL;
+        json_decref(request);
+        if (!line)
+                return -ENOMEM;
+        int r = send_all(fd, line, strlen(line));
+        return r < 0 ? r : send_all(fd, "\n", 1);
+}
+
+static int wait_readable(int fd, uint64_t until_usec)
+{
+        struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+        int span = -1;
+
+        if (until_usec != USEC_INFINITY) {
+                Now now;
+
+                now_read(&now);
+                uint64_t left = usec_sub(until_usec, now.boottime_usec) / USEC_PER_MSEC + 1;
+                span = left > INT32_MAX ? INT32_MAX : (int)left;
+                if (until_usec <= now.boottime_usec)
+                        return -ETIME;
+        }
+        int r = poll(&pollfd, 1, span);
+        if (r < 0)
+                return errno == EINTR ? 0 : -errno;
+        return r == 0 ? -ETIME : 0;
+}
+
+int control_ask(int fd, const char *command, char *const *names, uint64_t timeout_usec, char **ret)
+{
+        _cleanup_secret_ Secret *line = NULL;
+        Now now;
+
+        now_read(&now);
+        uint64_t until = usec_add(now.boottime_usec, timeout_usec);
+        int r = send_request(fd, command, names);
+        if (r >= 0)
+                r = secret_new(NULL, 0, &line);
+        while (r >= 0) {
+                char buffer[65536];
+
+                r = wait_readable(fd, until);
+                if (r < 0)
+                        return r;
+                ssize_t n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+                if (n < 0 && (errno == EINTR || errno == EAGAIN))
+                        continue;
+                if (n <= 0)
+                        return n < 0 ? -errno : -ECONNRESET;
+                if (secret_size(line) + (size_t)n > CONTROL_REPLY_MAX)
+                        return -EMSGSIZE;
+                r = secret_append(line, buffer, (size_t)n);
+                if (r >= 0 && buffer[n - 1] == '\n') {
+                        *ret = strdup(secret_data(line));
+                        return *ret ? 0 : -ENOMEM;
+                }
+        }
+        return r;
+}
