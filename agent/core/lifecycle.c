@@ -96,7 +96,7 @@ static _printf_(1, 0) char *format_sentence(const char *format, va_list argument
 void lifecycle_because(Lifecycle *l, const char *format, ...)
 {
         /* The old reason may be an argument of the new one. */
-        _cleanup_free_ char *old = take_ptr(l->reason);
+        _cleanup_free_ _unused_ char *old = take_ptr(l->reason);
 
         if (!format)
                 return;
