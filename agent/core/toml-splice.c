@@ -54,16 +54,21 @@ int toml_splice_add(TomlSpliceList *list, TomlSpliceKind kind, size_t at, size_t
         return 0;
 }
 
-/* By place; at one place first what is inserted, in the order it came, then what replaces. */
+/* At one place, first what is inserted, in the order it came, then what replaces. Last come blocks: a line behind one
+ * would belong to its last table. */
+static int rank(const TomlSplice *s)
+{
+        return s->kind == TOML_SPLICE_BLOCK ? 2 : s->end > s->at;
+}
+
 static int compare_splices(const void *a, const void *b)
 {
         const TomlSplice *s = a, *t = b;
-        bool s_replaces = s->end > s->at, t_replaces = t->end > t->at;
 
         if (s->at != t->at)
                 return s->at < t->at ? -1 : 1;
-        if (s_replaces != t_replaces)
-                return s_replaces ? 1 : -1;
+        if (rank(s) != rank(t))
+                return rank(s) - rank(t);
         return s->order < t->order ? -1 : s->order > t->order;
 }
 

@@ -18,7 +18,7 @@ typedef enum Verb {
         ADD_BEHIND, /* the same, behind the member `after` */
         REMOVE,
         APPEND_ITEM, /* the text `7` */
-        APPEND_TEXT, /* `[new]` and a key */
+        APPEND_TEXT, /* `[app]` and a key */
 } Verb;
 
 typedef struct Step {
@@ -66,7 +66,7 @@ static int apply(TomlEdit *edit, const TomlValue *root, const Step *step)
         case APPEND_ITEM:
                 return toml_edit_append_item(edit, value, "7", 1);
         case APPEND_TEXT:
-                return toml_edit_append_text(edit, "[new]\n  k = 7\n", 14);
+                return toml_edit_append_text(edit, "[app]\n  k = 7\n", 14);
         }
         return -EINVAL;
 }
@@ -212,14 +212,16 @@ static void test_remove_tables(void **state)
 
 static void test_append_text(void **state)
 {
-        check("", STEPS({APPEND_TEXT, ""}), "[new]\n  k = 7\n");
-        check("a = 1", STEPS({APPEND_TEXT, ""}), "a = 1\n\n[new]\n  k = 7\n");
-        check("a = 1\n\n", STEPS({APPEND_TEXT, ""}), "a = 1\n\n[new]\n  k = 7\n");
-        check("a = 1\r\n", STEPS({APPEND_TEXT, ""}), "a = 1\r\n\r\n[new]\r\n  k = 7\r\n");
-        check("\xEF\xBB\xBF", STEPS({APPEND_TEXT, ""}), "\xEF\xBB\xBF[new]\n  k = 7\n");
+        /* Whatever the order of the calls, a plain key must not end up in the new table. */
+        check("", STEPS({APPEND_TEXT, ""}, {ADD, ""}), "new = 7\n\n[app]\n  k = 7\n");
+        check("", STEPS({APPEND_TEXT, ""}), "[app]\n  k = 7\n");
+        check("a = 1", STEPS({APPEND_TEXT, ""}), "a = 1\n\n[app]\n  k = 7\n");
+        check("a = 1\n\n", STEPS({APPEND_TEXT, ""}), "a = 1\n\n[app]\n  k = 7\n");
+        check("a = 1\r\n", STEPS({APPEND_TEXT, ""}), "a = 1\r\n\r\n[app]\r\n  k = 7\r\n");
+        check("\xEF\xBB\xBF", STEPS({APPEND_TEXT, ""}), "\xEF\xBB\xBF[app]\n  k = 7\n");
         check("[t]\nx = 1", STEPS({ADD_BEHIND, "t", "x"}, {APPEND_TEXT, ""}),
-                "[t]\nx = 1\nnew = 7\n\n[new]\n  k = 7\n");
-        check("a = 1\n\n[t]\nx = 1\n", STEPS({REMOVE, "t"}, {APPEND_TEXT, ""}), "a = 1\n\n[new]\n  k = 7\n");
+                "[t]\nx = 1\nnew = 7\n\n[app]\n  k = 7\n");
+        check("a = 1\n\n[t]\nx = 1\n", STEPS({REMOVE, "t"}, {APPEND_TEXT, ""}), "a = 1\n\n[app]\n  k = 7\n");
 }
 
 static void test_refusals(void **state)
