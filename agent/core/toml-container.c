@@ -265,7 +265,7 @@ int toml_container_finish(TomlEdit *edit)
                 while (next + n < edit->n_inserts && edit->inserts[next + n].container == containers[i])
                         n++;
                 w.container = containers[i];
-                w.inserts = edit->inserts + next;
+                w.inserts = n > 0 ? edit->inserts + next : NULL;
                 w.n_inserts = n;
                 w.kept = NULL;
                 w.removes = removes_any(edit, containers[i]);
