@@ -242,6 +242,8 @@ static bool removes_any(const TomlEdit *edit, const TomlValue *container)
 
 int toml_container_finish(TomlEdit *edit)
 {
+        /* Where there are only removals: even adding 0 to NULL is undefined. */
+        static const TomlInsert none;
         _cleanup_free_ const TomlValue **containers = NULL;
         size_t n_containers, next = 0;
         Walk w = {.edit = edit};
@@ -265,7 +267,7 @@ int toml_container_finish(TomlEdit *edit)
                 while (next + n < edit->n_inserts && edit->inserts[next + n].container == containers[i])
                         n++;
                 w.container = containers[i];
-                w.inserts = n > 0 ? edit->inserts + next : NULL;
+                w.inserts = edit->inserts ? edit->inserts + next : &none;
                 w.n_inserts = n;
                 w.kept = NULL;
                 w.removes = removes_any(edit, containers[i]);
