@@ -176,18 +176,15 @@ int toml_splice_apply(
 
                 if (s->dropped)
                         continue;
-                if (s->at < done) {
-                        /* Two cuts may share a blank line between them. */
-                        if (s->end > done && s->text_size == 0)
-                                done = s->end;
-                        continue;
-                }
-                r = secret_append(bytes, source + done, s->at - done);
+                /* A cut takes a blank line with it, where another may begin or something be inserted. */
+                if (s->at > done)
+                        r = secret_append(bytes, source + done, s->at - done);
                 if (r >= 0)
                         r = put_splice(&out, list, s);
                 if (r < 0)
                         return r;
-                done = s->end;
+                if (s->end > done)
+                        done = s->end;
         }
         r = secret_append(bytes, source + done, size - done);
         if (r < 0)

@@ -40,7 +40,7 @@ void toml_splice_list_done(TomlSpliceList *list);
 int toml_splice_add(TomlSpliceList *list, TomlSpliceKind kind, size_t at, size_t end, const void *owner,
         const char *text, size_t size);
 
-/* Carries all splices out on the source, in the order of their places. Those inside of a longer one's bytes are lost
- * with them. Reorders the list. `bom` bytes at the start stay in front; new lines end with `newline`. -ENOMEM. */
+/* Carries all splices out on the source, in the order of their places. Where they overlap,
+ * all texts stay and all the bytes they replace go. Reorders the list. `bom` bytes at the start stay in front; new lines end with `newline`. -ENOMEM. */
 int toml_splice_apply(
         TomlSpliceList *list, const char *source, size_t size, size_t bom, const char *newline, Secret **ret);

@@ -206,6 +206,8 @@ static void test_remove_tables(void **state)
                 "a = 1\r\n\r\n[[t]]\r\nx = 1\r\n");
         check("[[t]]\nx = 1\n\n[[t]]\nx = 2\n", STEPS({REMOVE, "t"}), "");
         check("[a.b]\nx = 1\n[c]\n[a.d]\n", STEPS({REMOVE, "a"}), "[c]\n");
+        /* The blank line goes with the table, and what was to stand behind it does not. */
+        check("\n\n[t]\nx = 1\n\n[u]\n", STEPS({REMOVE, "t"}, {ADD, ""}), "\nnew = 7\n\n\n[u]\n");
         /* What is changed in it goes with it. */
         check("[t]\nx = 1\n[u]\n", STEPS({SET, "t x"}, {ADD_BEHIND, "t", "x"}, {REMOVE, "t"}), "[u]\n");
 }
