@@ -294,7 +294,7 @@ int manager_status(Manager *m, char **ret)
         Now now;
 
         m->disk->ops->now(m->disk, &now);
-        return status_file_encode(m->roster, now, ret);
+        return status_file_encode(m->roster, m->options.once ? 0 : getpid(), now, ret);
 }
 
 static bool selected(const Runner *runner, char *const *names)
@@ -357,10 +357,12 @@ static void tell_systemd(Manager *m)
 static void publish(Manager *m)
 {
         _cleanup_free_ char *why = NULL;
+        Now now;
 
         if (m->options.once)
                 return;
-        if (status_file_write(m->disk, m->roster, m->config->runtime_dir, m->config->metrics_file, &why) < 0)
+        m->disk->ops->now(m->disk, &now);
+        if (status_file_write(m->disk, m->roster, now, m->config->runtime_dir, m->config->metrics_file, &why) < 0)
                 log_warning(m->log, NULL, "%s", why ? why : "Failed to write the status");
         tell_systemd(m);
 }

@@ -44,9 +44,6 @@ int cli_load_config(const CliContext *context, bool allow_no_runner, Config **re
 
 void cli_print_mistakes(const Mistakes *mistakes, FILE *stream);
 
-/* Prints the object of `status --json` as a table. Returns an exit code. */
-int cli_status_print(const char *json);
-
 /* Prints `runner-registrar COMMAND: …` and where help is; returns EXIT_USAGE. */
 int cli_usage(const char *command, const char *format, ...) _printf_(2, 3);
 

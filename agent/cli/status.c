@@ -27,7 +27,7 @@ static int ask_agent(const char *runtime_dir, char **ret)
                 return r;
         json_t *answer = json_loads(line, 0, NULL);
         json_t *status = json_object_get(answer, "status");
-        *ret = status ? json_dumps(status, JSON_INDENT(2)) : NULL;
+        *ret = status ? json_dumps(status, JSON_COMPACT) : NULL;
         json_decref(answer);
         return *ret ? 0 : -EBADMSG;
 }
@@ -44,6 +44,24 @@ static int look(const CliContext *context, Config **config, char **ret, char **r
                 return r;
         (void)take_ptr(*config);
         return manager_status(manager, ret);
+}
+
+static int print_status(const char *text, bool json)
+{
+        _cleanup_(agent_status_done) AgentStatus status = {};
+        _cleanup_free_ char *output = NULL, *why = NULL;
+        Now now;
+        int r = status_decode(text, strlen(text), &status, &why);
+
+        now_read(&now);
+        if (r >= 0)
+                r = json ? status_encode(&status, true, &output) : status_format_text(&status, now, &output);
+        if (r < 0) {
+                (void)fprintf(stderr, "runner-registrar status: %s\n", why ? why : strerror(-r));
+                return EXIT_FAILED;
+        }
+        (void)printf(json ? "%s\n" : "%s", output);
+        return EXIT_DONE;
 }
 
 int cli_status(const CliContext *context, int argc, char **argv)
@@ -77,9 +95,5 @@ int cli_status(const CliContext *context, int argc, char **argv)
                 (void)fprintf(stderr, "runner-registrar status: %s\n", why ? why : strerror(-r));
                 return EXIT_FAILED;
         }
-        if (json) {
-                (void)printf("%s\n", text);
-                return EXIT_DONE;
-        }
-        return cli_status_print(text);
+        return print_status(text, json);
 }
