@@ -34,6 +34,7 @@ typedef struct Batch {
         EntryList *list;
         const TomlValue **tables; /* by index */
         bool *taken;              /* by index: an earlier edit has it */
+        const TomlValue *runners; /* the array that new entries go to; NULL if there is none yet */
         size_t n_arrays;
         IdentityList old;    /* of the entries */
         IdentityList wanted; /* of the edits */
@@ -159,6 +160,7 @@ static int batch_init(Batch *b, const void *data, size_t n, TomlError *reterr)
                 return r;
 
         b->n_arrays = walk.n_arrays;
+        b->runners = walk.array;
         b->tables = calloc(b->list->n_entries + 1, sizeof(*b->tables));
         b->taken = calloc(b->list->n_entries + 1, sizeof(*b->taken));
         if (!b->tables || !b->taken)
@@ -287,7 +289,7 @@ static bool was_added(const Batch *b, const EntryResult *results, const char *ke
 
 static int add_entry(Batch *b, const EntryEdit *edit, EntryResult *result)
 {
-        const TomlValue *runners = toml_table_find_fold(toml_document_root(b->document), NULL, "runners");
+        const TomlValue *runners = b->runners;
         _cleanup_secret_ Secret *text = NULL;
         TomlError error = {0};
         char message[256];

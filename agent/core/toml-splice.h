@@ -41,6 +41,7 @@ int toml_splice_add(TomlSpliceList *list, TomlSpliceKind kind, size_t at, size_t
         const char *text, size_t size);
 
 /* Carries all splices out on the source, in the order of their places. Where they overlap,
- * all texts stay and all the bytes they replace go. Reorders the list. `bom` bytes at the start stay in front; new lines end with `newline`. -ENOMEM. */
+ * all texts stay and all the bytes they replace go. Reorders the list. `bom` bytes at the start stay in front; new
+ * lines end with `newline`. -ENOMEM. */
 int toml_splice_apply(
         TomlSpliceList *list, const char *source, size_t size, size_t bom, const char *newline, Secret **ret);

@@ -1,6 +1,5 @@
 /* The tree of values: tables that stay fast when they are long, comparison, and Go's idea of equal keys. */
 
-#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
