@@ -16,15 +16,25 @@
 #define CHECKSUM_BYTES 8
 #define CHECKSUM_SIZE  (2 * CHECKSUM_BYTES)
 
-static const char *const kind_words[] = {
-        [INTENT_NONE] = NULL,
-        [INTENT_CREATE] = "create",
-        [INTENT_RESET] = "reset",
-        [INTENT_RESET_BY_ID] = "reset_by_id",
-};
+static const char *kind_word(int value)
+{
+        switch ((IntentKind)value) {
+        case INTENT_CREATE:
+                return "create";
+        case INTENT_RESET:
+                return "reset";
+        case INTENT_RESET_BY_ID:
+                return "reset_by_id";
+        case INTENT_NONE:
+        case _INTENT_KIND_MAX:
+        case _INTENT_KIND_INVALID:
+                break;
+        }
+        return NULL;
+}
 
 static const Field answer_fields[] = {
-        FIELD_ENUM(Answer, kind, kind_words),
+        FIELD_ENUM(Answer, kind, kind_word, _INTENT_KIND_MAX),
         FIELD(Answer, runner_id, ID),
         FIELD(Answer, token, SECRET, .required = true),
         FIELD(Answer, has_expiry, BOOL),

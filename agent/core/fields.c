@@ -40,7 +40,7 @@ static int encode_string(const Field *field, const char *value, json_t **ret)
                 return field->required ? -EINVAL : 0;
         }
         if (field->type == FIELD_TEXT) {
-                int r = text_clean(value, strlen(value), field->max, &text);
+                int r = text_show(value, strlen(value), field->max, &text);
                 if (r < 0)
                         return r;
                 value = text;
@@ -62,6 +62,14 @@ static int encode_secret(const Field *field, const Secret *value, json_t **ret)
         return 0;
 }
 
+static int encode_id(const Field *field, int64_t value, json_t **ret)
+{
+        if (value < 0)
+                return -EINVAL;
+        *ret = value == 0 && field->nullable ? json_null() : json_integer(value);
+        return 0;
+}
+
 static json_t *encode_time(uint64_t usec)
 {
         char buffer[TIME_RFC3339_MAX];
@@ -73,9 +81,11 @@ static json_t *encode_time(uint64_t usec)
 
 static int encode_word(const Field *field, int value, json_t **ret)
 {
-        if (value < 0 || (size_t)value >= field->n_words || !field->words[value])
+        const char *text = value >= 0 && value < field->n_words ? field->word(value) : NULL;
+
+        if (!text)
                 return -EINVAL;
-        *ret = json_string(field->words[value]);
+        *ret = json_string(text);
         return 0;
 }
 
@@ -88,8 +98,7 @@ static int encode_value(const Field *field, const void *member, json_t **ret)
         case FIELD_SECRET:
                 return encode_secret(field, *(Secret *const *)member, ret);
         case FIELD_ID:
-                *ret = json_integer(*(const int64_t *)member);
-                return *(const int64_t *)member < 0 ? -EINVAL : 0;
+                return encode_id(field, *(const int64_t *)member, ret);
         case FIELD_COUNT:
                 *ret = json_integer(*(const unsigned *)member);
                 return 0;
@@ -165,9 +174,9 @@ static const char *decode_word(const Field *field, const json_t *value, int *int
 {
         const char *text = json_string_value(value);
 
-        for (size_t i = 0; text && i < field->n_words; i++)
-                if (field->words[i] && strcmp(field->words[i], text) == 0) {
-                        *into = (int)i;
+        for (int i = 0; text && i < field->n_words; i++)
+                if (field->word(i) && strcmp(field->word(i), text) == 0) {
+                        *into = i;
                         return NULL;
                 }
         return "is not a known word";

@@ -11,23 +11,24 @@
 
 typedef enum FieldType {
         FIELD_STRING, /* char *: at most `max` bytes */
-        FIELD_TEXT,   /* char *, for people: what is too long is cut, what is not UTF-8 replaced */
+        FIELD_TEXT,   /* char *, for people: one line, cut where too long, without tokens */
         FIELD_SECRET, /* Secret *: a token */
         FIELD_ID,     /* int64_t, 0: none */
         FIELD_COUNT,  /* unsigned */
         FIELD_TIME,   /* uint64_t, realtime in usec; RFC 3339, 0 is null */
         FIELD_BOOL,   /* bool */
-        FIELD_WORD,   /* an enum, counted from 0; its words in `words` */
+        FIELD_WORD,   /* an enum, counted from 0, spelled by `word` */
 } FieldType;
 
 typedef struct Field {
         const char *key;
         FieldType type;
         size_t offset;
-        bool required;            /* else a missing or null member leaves the zero value */
-        size_t max;               /* strings: bytes */
-        const char *const *words; /* NULL: this value is never written nor read */
-        size_t n_words;
+        bool required;                  /* else a missing or null member leaves the zero value */
+        bool nullable;                  /* FIELD_ID: 0 is written as null */
+        size_t max;                     /* strings: bytes */
+        const char *(*word)(int value); /* NULL for a value that is never written nor read */
+        int n_words;
 } Field;
 
 /* Rows whose key is the member's name: FIELD(Record, name, STRING, .required = true, .max = 64). */
@@ -35,8 +36,8 @@ typedef struct Field {
         {                                                                                                            \
                 .key = #member, .type = FIELD_##kind, .offset = offsetof(owner, member), __VA_ARGS__                 \
         }
-#define FIELD_ENUM(owner, member, table)                                                                             \
-        FIELD(owner, member, WORD, .required = true, .words = (table), .n_words = ELEMENTS(table))
+#define FIELD_ENUM(owner, member, spell, n)                                                                          \
+        FIELD(owner, member, WORD, .required = true, .word = (spell), .n_words = (n))
 
 /* `name` for the member `name_usec`. */
 #define FIELD_MOMENT(owner, name)                                                                                    \

@@ -1,10 +1,11 @@
 #include "agent/core/json.h"
 
+#include <stdint.h>
 #include <string.h>
 
 /* Counts what the document could become, without understanding it: a value stands behind each of these characters.
  * What it miscounts in a malformed document does not matter, jansson refuses that. */
-static bool bounds_hold(const char *data, size_t size)
+static bool bounds_hold(const char *data, size_t size, size_t values_max)
 {
         size_t values = 1, depth = 0;
         bool inside = false;
@@ -29,17 +30,17 @@ static bool bounds_hold(const char *data, size_t size)
                         depth -= depth > 0;
                 else if (c == ',')
                         values++;
-                if (values > JSON_VALUES_MAX)
+                if (values > values_max)
                         return false;
         }
         return true;
 }
 
-int json_read(const char *data, size_t size, size_t max, json_t **ret)
+static int read_bounded(const char *data, size_t size, size_t max, size_t values_max, json_t **ret)
 {
         json_error_t error;
 
-        if (size == 0 || size > max || !bounds_hold(data, size))
+        if (size == 0 || size > max || !bounds_hold(data, size, values_max))
                 return -EBADMSG;
 
         json_t *value = json_loadb(data, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
@@ -49,6 +50,16 @@ int json_read(const char *data, size_t size, size_t max, json_t **ret)
                 return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EBADMSG;
         *ret = value;
         return 0;
+}
+
+int json_read(const char *data, size_t size, size_t max, json_t **ret)
+{
+        return read_bounded(data, size, max, JSON_VALUES_MAX, ret);
+}
+
+int json_read_own(const char *data, size_t size, size_t max, json_t **ret)
+{
+        return read_bounded(data, size, max, SIZE_MAX, ret);
 }
 
 static int on_dump(const char *buffer, size_t size, void *userdata)

@@ -36,14 +36,6 @@ static const char *const state_words[] = {
         [RUNNER_STATE_WITHDRAWN] = "withdrawn",
 };
 
-/* The ones that may be on the disk: what is under way is found out again after a restart. */
-static const char *const stable_words[] = {
-        [RUNNER_STATE_UNREGISTERED] = "unregistered",
-        [RUNNER_STATE_REGISTERED] = "registered",
-        [RUNNER_STATE_REFUSED] = "refused",
-        [RUNNER_STATE_WITHDRAWN] = "withdrawn",
-};
-
 static const char *const intent_words[] = {
         [INTENT_NONE] = "none",
         [INTENT_CREATE] = "create",
@@ -77,11 +69,47 @@ const char *debt_kind_to_string(DebtKind kind)
         return word(debt_words, ELEMENTS(debt_words), (int)kind);
 }
 
+static const char *flow_word(int value)
+{
+        return flow_to_string((Flow)value);
+}
+
+/* The states that may be on the disk: what is under way is found out again after a restart. */
+static const char *stable_word(int value)
+{
+        switch ((RunnerState)value) {
+        case RUNNER_STATE_UNREGISTERED:
+        case RUNNER_STATE_REGISTERED:
+        case RUNNER_STATE_REFUSED:
+        case RUNNER_STATE_WITHDRAWN:
+                return runner_state_to_string((RunnerState)value);
+        case RUNNER_STATE_REGISTERING:
+        case RUNNER_STATE_ROTATING:
+        case RUNNER_STATE_DOUBTFUL:
+        case RUNNER_STATE_RECOVERING:
+        case RUNNER_STATE_WITHDRAWING:
+        case _RUNNER_STATE_MAX:
+        case _RUNNER_STATE_INVALID:
+                break;
+        }
+        return NULL;
+}
+
+static const char *intent_word(int value)
+{
+        return word(intent_words, ELEMENTS(intent_words), value);
+}
+
+static const char *debt_word(int value)
+{
+        return debt_kind_to_string((DebtKind)value);
+}
+
 static const Field record_fields[] = {
         FIELD(Record, name, STRING, .required = true, .max = NAME_MAX_BYTES),
         FIELD(Record, url, STRING, .required = true, .max = URL_MAX_BYTES),
-        FIELD_ENUM(Record, flow, flow_words),
-        FIELD_ENUM(Record, state, stable_words),
+        FIELD_ENUM(Record, flow, flow_word, _FLOW_MAX),
+        FIELD_ENUM(Record, state, stable_word, _RUNNER_STATE_MAX),
         FIELD(Record, reason, TEXT, .max = REASON_MAX_BYTES),
         FIELD(Record, runner_id, ID),
         FIELD(Record, token, SECRET),
@@ -105,7 +133,7 @@ static const Field record_fields[] = {
 };
 
 static const Field intent_fields[] = {
-        FIELD_ENUM(Intent, kind, intent_words),
+        FIELD_ENUM(Intent, kind, intent_word, _INTENT_KIND_MAX),
         FIELD_MOMENT(Intent, since),
         FIELD(Intent, marker, STRING, .max = MARKER_MAX_BYTES),
         FIELD(Intent, lost, BOOL),
@@ -120,7 +148,7 @@ static const Field target_fields[] = {
 };
 
 static const Field debt_fields[] = {
-        FIELD_ENUM(Debt, kind, debt_words),
+        FIELD_ENUM(Debt, kind, debt_word, _DEBT_KIND_MAX),
         FIELD(Debt, runner_id, ID),
         FIELD(Debt, system_id, STRING, .max = ID_MAX_BYTES),
         FIELD(Debt, marker, STRING, .max = MARKER_MAX_BYTES),
