@@ -571,7 +571,9 @@ static Action decide_wait(Lifecycle *l)
         Action action = act(l, ACTION_WAIT, NULL);
 
         lifecycle_drop_secrets(l);
-        (void)next_due(l, &action.until_usec, &rule);
+        /* A pass waits for nothing that time brings: its command is all it came for. */
+        if (!l->plan.once)
+                (void)next_due(l, &action.until_usec, &rule);
         return action;
 }
 
@@ -1009,7 +1011,7 @@ const char *lifecycle_next(const Lifecycle *l, Now now, uint64_t *ret_at_usec, c
 {
         *ret_at_usec = 0;
         *ret_rule = NULL;
-        if (l->doing == ACTION_STOPPED)
+        if (l->doing == ACTION_STOPPED || l->plan.once)
                 return NULL;
         if (l->then) {
                 *ret_rule = "under way";
