@@ -10,6 +10,7 @@
 #include "agent/control.h"
 #include "agent/host/systemd.h"
 #include "agent/roster.h"
+#include "agent/runner-plan.h"
 #include "agent/status-file.h"
 #include "config/load.h"
 
@@ -81,13 +82,13 @@ static int open_store(Manager *m, char **reterr)
 
 static int open_config_toml(Manager *m, char **reterr)
 {
-        ConfigTomlRecovery recovery;
+        InPlaceRecovery recovery;
         int r = config_toml_new(m->disk, m->config->config_toml, m->config->state_dir, &m->config_toml);
 
         if (r < 0 || m->options.look_only)
                 return r;
         r = config_toml_recover(m->config_toml, &recovery, reterr);
-        if (r >= 0 && recovery == CONFIG_TOML_REDONE)
+        if (r >= 0 && recovery == IN_PLACE_REDONE)
                 log_info(m->log, NULL, "Ended an interrupted write of '%s'", config_toml_path(m->config_toml));
         return r;
 }

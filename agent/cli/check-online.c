@@ -143,7 +143,8 @@ static int check_token(Check *check, const RunnerConfig *runner)
 {
         const char *key;
         const SecretSource *source = runner_config_secret(runner, &key);
-        int r = secret_reader_start(check->event, source, on_secret, check, NULL);
+        SecretReader *reader;
+        int r = secret_reader_start(check->event, source, on_secret, check, &reader);
 
         if (r >= 0)
                 r = check_wait(check);
