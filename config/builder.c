@@ -138,6 +138,8 @@ static int unknown_key(Builder *builder, unsigned line, SchemaSection section, c
         if (config_schema_find(other, key))
                 return builder_mistake(builder, line, subject, "unknown key, expected it in %s",
                         other == SCHEMA_AGENT ? "the agent's section" : "a runner's section");
+        if (!shown)
+                return builder_mistake(builder, line, subject, "unknown key, expected one that the section has");
         return builder_mistake(
                 builder, line, subject, "unknown key, did you mean '%s'?", config_schema_nearest(section, key));
 }

@@ -198,7 +198,7 @@ static void check_texts(Check *check)
                 if (r == -ENOMEM)
                         check->error = r;
                 else if (r < 0)
-                        complain(check, row, "%s", wrong);
+                        complain(check, row, "%s, expected %s", wrong, row->expected);
         }
 }
 

@@ -32,6 +32,7 @@ static const char *const executor_choices[] = {"shell", "docker", "docker-window
 #define SECRET    SECRET_SOURCE_FORMS ", or the token itself"
 #define SERVICE   "the name of a unit, such as gitlab-runner.service"
 #define ID        "a number, 1 or more"
+#define TEXT      "at most 1024 characters, with %H, %m, %i, and %% for a percent sign"
 
 #define AGENT(member)  SCHEMA_AGENT, #member
 #define RUNNER(member) SCHEMA_RUNNER, #member
@@ -55,7 +56,8 @@ static const SchemaRow rows[] = {
          .help = "How often GitLab is asked whether the tokens still work."},
         {AGENT(deregister_on), SCHEMA_ENUM, AT(deregister_on),
          .default_text = "stop", .choices = deregister_on_choices, .expected = "stop, always, poweroff or never",
-         .help = "When the runners are withdrawn: at a stop of the service and when the host goes, also at restarts and "
+         .help = "When the runners are withdrawn: at a stop of the service and when the host goes, also at "
+                 "restarts and "
                  "reboots, only when the host goes, or never."},
         {AGENT(stop_timeout), SCHEMA_DURATION, AT(stop_timeout_usec),
          .default_text = "30s", .expected = SPAN,
@@ -80,7 +82,8 @@ static const SchemaRow rows[] = {
          .help = "How often a refused enrolment is tried again, with its token read anew."},
         {AGENT(concurrent), SCHEMA_INTEGER, AT(concurrent),
          .min = 1, .max = INT32_MAX, .expected = "a number, 1 or more",
-         .help = "The global key of config.toml, the limit of jobs at one time; left alone where it is not configured."},
+         .help = "The global key of config.toml, the limit of jobs at one time; left alone where it is not "
+                 "configured."},
         {AGENT(metrics_file), SCHEMA_PATH, AT(metrics_file),
          .expected = FILE_PATH,
          .help = "A file for node_exporter's textfile collector."},
@@ -97,13 +100,15 @@ static const SchemaRow rows[] = {
          .default_text = "10min", .expected = SPAN,
          .help = "How long running jobs may take to end while the host goes."},
         {AGENT(termination), SCHEMA_TERMINATION, AT(termination),
-         .default_text = "auto", .choices = termination_choices, .expected = "auto, none, or a list of aws, gcp and azure",
+         .default_text = "auto", .choices = termination_choices,
+         .expected = "auto, none, or a list of aws, gcp and azure",
          .help = "Whose notices of termination are watched; auto finds out where the host runs."},
 
         /* A runner's. */
         {RUNNER(name), SCHEMA_NAME, IN(name), SCHEMA_REQUIRED,
          .expected = "1 to 40 letters, digits, `.`, `_` or `-`, beginning with a letter or digit",
-         .help = "NAME of the runner here and of its entry in config.toml; in INI it stands in the section's header."},
+         .help = "NAME of the runner here and of its entry in config.toml; in INI it stands in the section's "
+                 "header."},
         {RUNNER(url), SCHEMA_URL, IN(url), SCHEMA_REQUIRED,
          .expected = "GitLab's url, such as https://gitlab.example.com",
          .help = "The url of GitLab, with its relative root, if it has one."},
@@ -117,7 +122,7 @@ static const SchemaRow rows[] = {
          .expected = SECRET,
          .help = "Where the access token comes from, with which the runner is created; needs runner_type."},
         {RUNNER(description), SCHEMA_TEXT, IN(description), SCHEMA_ATTRIBUTE,
-         .expected = "at most 1024 characters",
+         .expected = TEXT,
          .help = "The runner's description in GitLab, with %H, %m, %i and %%; NAME if not configured."},
         {RUNNER(tag_list), SCHEMA_LIST, IN(tag_list), SCHEMA_ATTRIBUTE | SCHEMA_MAY_BE_EMPTY,
          .max = 50, .expected = "at most 50 tags, separated by commas",
@@ -138,7 +143,7 @@ static const SchemaRow rows[] = {
          .min = 600, .max = INT32_MAX, .expected = "seconds, 600 or more",
          .help = "How long a job may take, in seconds as GitLab counts it."},
         {RUNNER(maintenance_note), SCHEMA_TEXT, IN(maintenance_note), SCHEMA_ATTRIBUTE | SCHEMA_MULTILINE,
-         .expected = "at most 1024 characters",
+         .expected = TEXT,
          .help = "A note for those who look after the runner, with %H, %m, %i and %%."},
         {RUNNER(runner_type), SCHEMA_CHOICE, IN(runner_type), SCHEMA_ATTRIBUTE | SCHEMA_CREATE_ONLY,
          .choices = runner_type_choices, .expected = "instance_type, group_type or project_type",
@@ -151,15 +156,16 @@ static const SchemaRow rows[] = {
          .help = "The project of a runner of project_type."},
         {RUNNER(executor), SCHEMA_CHOICE, IN(executor), SCHEMA_REQUIRED,
          .choices = executor_choices,
-         .expected = "one of gitlab-runner's executors: shell, docker, docker-windows, docker-autoscaler, docker+machine, "
-                     "instance, kubernetes, ssh, virtualbox, parallels or custom",
+         .expected = "one of gitlab-runner's executors: shell, docker, docker-windows, docker-autoscaler, "
+                     "docker+machine, instance, kubernetes, ssh, virtualbox, parallels or custom",
          .help = "What runs the jobs; it counts when the entry of config.toml is made."},
         {RUNNER(template), SCHEMA_PATH, IN(template), SCHEMA_READ_FILE,
          .expected = FILE_PATH,
          .help = "A TOML file with one [[runners]] entry, from which the entry is made."},
         {RUNNER(rotation), SCHEMA_ENUM, IN(rotation),
          .default_text = "auto", .choices = rotation_choices, .expected = "auto, always, never or gitlab-runner",
-         .help = "Whose tokens are rotated: those of our own runners, also shared ones, none, or gitlab-runner does it."},
+         .help = "Whose tokens are rotated: those of our own runners, also shared ones, none, or gitlab-runner "
+                 "does it."},
         {RUNNER(on_removed), SCHEMA_ENUM, IN(on_removed),
          .default_text = "reregister", .choices = on_removed_choices, .expected = "reregister or disable",
          .help = "What happens once someone removed the runner in GitLab: enrol anew, or leave it."},
@@ -262,14 +268,15 @@ static size_t distance(const char *a, const char *b)
         return table[n % 3][m];
 }
 
-/* Lower is nearer. Beyond half of a word the distance is chance; a word that is part of the other tells more then. */
+/* Lower is nearer. Beyond half of a word the distance is chance; that one is part of the other, or that they begin
+ * alike, tells more then. */
 static size_t unlikeness(const char *word, const char *text)
 {
         size_t d = distance(word, text), size = strnlen(text, WORD_MAX);
 
         if (d * 2 <= size)
                 return d;
-        if (size >= 3 && (strstr(word, text) || strstr(text, word)))
+        if (size >= 3 && (strstr(word, text) || strstr(text, word) || strncmp(word, text, 3) == 0))
                 return size / 2 + 1;
         return WORD_MAX + d;
 }

@@ -100,8 +100,7 @@ static int find_choice(const SchemaRow *row, const char *text, size_t *ret, char
                         *ret = i;
                         return 0;
                 }
-        return value_fail(reterr, -EINVAL, "%s is unknown, the nearest known is '%s'", value_quote(text, quoted),
-                config_nearest_word(row->choices, text));
+        return value_fail(reterr, -EINVAL, "%s is unknown", value_quote(text, quoted));
 }
 
 static int parse_choice(const SchemaRow *row, const char *text, void *field, char **reterr)

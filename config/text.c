@@ -31,20 +31,17 @@ static int resolve(char c, const Specifiers *specifiers, const char **ret, char 
                 value = "%";
                 break;
         case 0:
-                return value_fail(reterr, -EINVAL,
-                        "ends with a single %%, expected %%H, %%m, %%i, or %%%% for the sign itself");
+                return value_fail(reterr, -EINVAL, "ends with a single %%");
         default: {
                 char specifier[2] = {c, 0};
 
                 /* Half of a character would make the message invalid text. */
-                return value_fail(reterr, -EINVAL,
-                        "holds the unknown specifier %%%s, expected %%H, %%m, %%i, or %%%% for the sign itself",
+                return value_fail(reterr, -EINVAL, "holds the unknown specifier %%%s",
                         (unsigned char)c > ' ' && (unsigned char)c < 0x7f ? specifier : "");
         }
         }
         if (!value && specifiers)
-                return value_fail(
-                        reterr, -EINVAL, "holds %%%c, but this host has no %s, expected text without it", c, what);
+                return value_fail(reterr, -EINVAL, "holds %%%c, but this host has no %s", c, what);
         *ret = value;
         return 0;
 }
@@ -79,8 +76,7 @@ int text_expand(const char *text, const Specifiers *specifiers, char **ret, char
         if (characters == SIZE_MAX)
                 return value_fail(reterr, -EINVAL, "is not valid UTF-8");
         if (characters > TEXT_CHARACTERS_MAX)
-                return value_fail(reterr, -EINVAL, "has %zu characters, expected at most %d, as GitLab takes them",
-                        characters, TEXT_CHARACTERS_MAX);
+                return value_fail(reterr, -EINVAL, "has %zu characters", characters);
         if (specifiers && ret)
                 *ret = take_ptr(expanded);
         return 0;

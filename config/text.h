@@ -14,7 +14,7 @@ typedef struct Specifiers {
 /* GitLab's limit of description and maintenance_note, in characters. */
 #define TEXT_CHARACTERS_MAX 1024
 
-/* Replaces %H, %m, %i and %%. -EINVAL and a sentence for any other specifier, for one whose value is not known, and
- * where the result is longer than TEXT_CHARACTERS_MAX; -ENOMEM. With SPECIFIERS NULL the form alone is checked
+/* Replaces %H, %m, %i and %%. -EINVAL and what is wrong for any other specifier, for one whose value is not known,
+ * and where the result is longer than TEXT_CHARACTERS_MAX; -ENOMEM. With SPECIFIERS NULL the form alone is checked
  * and *RET, which may then be NULL, is not set. */
 int text_expand(const char *text, const Specifiers *specifiers, char **ret, char **reterr);
