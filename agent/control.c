@@ -1,13 +1,14 @@
 #include "agent/control.h"
 
 #include <fcntl.h>
-#include <jansson.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+
+#include "agent/core/json.h"
 
 /* A client that sends nothing, or does not read, is dropped after this. */
 #define CLIENT_IDLE_USEC (10 * USEC_PER_SEC)
@@ -19,10 +20,9 @@ typedef struct Client {
         int fd;
         sd_event_source *io_source;
         sd_event_source *timer_source;
-        Secret *line; /* what came; not a secret, but a growing buffer with a bound */
-        char *reply;
+        Secret *line; /* what came; neither is a secret, but a buffer that grows */
+        Secret *reply;
         size_t sent;
-        size_t size;
         char **names;
         Order *order;
         bool waiting; /* for all to be enrolled */
@@ -58,7 +58,7 @@ static Client *client_free(Client *client)
         (void)safe_close(client->fd);
         (void)secret_free(client->line);
         (void)names_free(client->names);
-        free(client->reply);
+        (void)secret_free(client->reply);
         free(client);
         return NULL;
 }
@@ -81,15 +81,13 @@ static void client_drop(Client *client)
 
 static void client_answer(Client *client, json_t *answer)
 {
-        client->reply = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+        int r = answer ? json_write(answer, JSON_COMPACT, &client->reply) : -ENOMEM;
+
         json_decref(answer);
-        if (!client->reply) {
+        if (r < 0 || secret_append_string(client->reply, "\n") < 0) {
                 client_drop(client);
                 return;
         }
-        size_t size = strlen(client->reply);
-        client->reply[size] = '\n'; /* in the place of the terminator, which nobody reads any more */
-        client->size = size + 1;
         client->sent = 0;
         client->waiting = false;
         (void)sd_event_source_set_io_events(client->io_source, EPOLLOUT);
@@ -131,7 +129,7 @@ static void client_status(Client *client)
         json_t *status = NULL;
 
         if (manager_status(client->control->manager, &text) >= 0)
-                status = json_loads(text, 0, NULL);
+                (void)json_read_own(text, strlen(text), CONTROL_REPLY_MAX, &status);
         client_answer(client, status ? json_pack("{s:i, s:o}", "code", 0, "status", status) : NULL);
 }
 
@@ -198,8 +196,10 @@ static void client_command(Client *client, const char *name)
 
 static void client_request(Client *client)
 {
-        json_t *request = json_loadb(secret_data(client->line), secret_size(client->line), JSON_REJECT_DUPLICATES, NULL);
-        const char *command = json_string_value(json_object_get(request, "command"));
+        _cleanup_json_ json_t *request = NULL;
+
+        (void)json_read(secret_data(client->line), secret_size(client->line), CONTROL_LINE_MAX, &request);
+        const char *command = json_get_text(request, "command");
 
         (void)sd_event_source_set_enabled(client->timer_source, SD_EVENT_OFF);
         /* From now on only a hang-up is listened for. */
@@ -208,7 +208,6 @@ static void client_request(Client *client)
                 client_refuse(client, 2, "that is no request");
         else
                 client_command(client, command);
-        json_decref(request);
 }
 
 static void client_read(Client *client)
@@ -229,7 +228,9 @@ static void client_read(Client *client)
 
 static void client_write(Client *client)
 {
-        ssize_t n = send(client->fd, client->reply + client->sent, client->size - client->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        size_t size = secret_size(client->reply);
+        ssize_t n = send(client->fd, secret_data(client->reply) + client->sent, size - client->sent,
+                MSG_DONTWAIT | MSG_NOSIGNAL);
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
@@ -238,7 +239,7 @@ static void client_write(Client *client)
                 return;
         }
         client->sent += (size_t)n;
-        if (client->sent == client->size)
+        if (client->sent == size)
                 client_drop(client);
 }
 
@@ -432,13 +433,13 @@ static int send_request(int fd, const char *command, char *const *names)
 
         for (size_t i = 0; list && names && names[i]; i++)
                 (void)json_array_append_new(list, json_string(names[i]));
-        json_t *request = json_pack("{s:s, s:o}", "command", command, "names", list);
-        _cleanup_free_ char *line = request ? json_dumps(request, JSON_COMPACT) : NULL;
-        json_decref(request);
-        if (!line)
-                return -ENOMEM;
-        int r = send_all(fd, line, strlen(line));
-        return r < 0 ? r : send_all(fd, "\n", 1);
+        _cleanup_json_ json_t *request = json_pack("{s:s, s:o}", "command", command, "names", list);
+        _cleanup_secret_ Secret *line = NULL;
+        int r = request ? json_write(request, JSON_COMPACT, &line) : -ENOMEM;
+
+        if (r >= 0)
+                r = secret_append_string(line, "\n");
+        return r < 0 ? r : send_all(fd, secret_data(line), secret_size(line));
 }
 
 static int wait_readable(int fd, uint64_t until_usec)

@@ -1,12 +1,12 @@
 /* register, verify, rotate, deregister: the agent does it if one runs, else one pass under its lock. */
 
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/cli/cli.h"
 #include "agent/control.h"
+#include "agent/core/json.h"
 #include "agent/manager.h"
 
 typedef struct Act {
@@ -28,23 +28,22 @@ static void print_result(const Act *act, const char *name, int code, const char 
 
 static int print_answer(const Act *act, const char *line)
 {
-        json_t *answer = json_loads(line, 0, NULL);
-        const char *message = json_string_value(json_object_get(answer, "message"));
+        _cleanup_json_ json_t *answer = NULL;
         const json_t *runner;
         size_t i;
 
-        if (!answer)
+        if (json_read_own(line, strlen(line), CONTROL_REPLY_MAX, &answer) < 0)
                 return EXIT_FAILED;
+        const char *message = json_get_text(answer, "message");
         int code = (int)json_integer_value(json_object_get(answer, "code"));
         if (message)
                 (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, message);
         json_array_foreach(json_object_get(answer, "runners"), i, runner) {
-                const char *name = json_string_value(json_object_get(runner, "name"));
+                const char *name = json_get_text(runner, "name");
 
                 print_result(act, name ? name : "?", (int)json_integer_value(json_object_get(runner, "code")),
-                        json_string_value(json_object_get(runner, "message")));
+                        json_get_text(runner, "message"));
         }
-        json_decref(answer);
         return code;
 }
 

@@ -1,10 +1,11 @@
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/cli/cli.h"
 #include "agent/control.h"
+#include "agent/core/json.h"
+#include "agent/core/status.h"
 #include "agent/manager.h"
 #include "agent/status-file.h"
 
@@ -25,11 +26,16 @@ static int ask_agent(const char *runtime_dir, char **ret)
                 r = control_ask(fd, "status", NULL, 30 * USEC_PER_SEC, &line);
         if (r < 0)
                 return r;
-        json_t *answer = json_loads(line, 0, NULL);
-        json_t *status = json_object_get(answer, "status");
-        *ret = status ? json_dumps(status, JSON_COMPACT) : NULL;
-        json_decref(answer);
-        return *ret ? 0 : -EBADMSG;
+        _cleanup_json_ json_t *answer = NULL;
+        r = json_read_own(line, strlen(line), CONTROL_REPLY_MAX, &answer);
+        if (r < 0)
+                return r;
+        _cleanup_secret_ Secret *status = NULL;
+        r = json_write(json_object_get(answer, "status"), JSON_COMPACT, &status);
+        if (r < 0)
+                return r;
+        *ret = strdup(secret_data(status));
+        return *ret ? 0 : -ENOMEM;
 }
 
 static int look(const CliContext *context, Config **config, char **ret, char **reterr)

@@ -1,11 +1,11 @@
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 
 #include "agent/cli/cli.h"
 #include "agent/control.h"
+#include "agent/core/json.h"
 
 /* How often an agent is looked for that has not come up yet: its socket appears in a folder that may not exist
  * either, so there is nothing to watch. */
@@ -30,14 +30,14 @@ static int wait_once(const char *runtime_dir, char *const *names, uint64_t timeo
                 r = control_ask(fd, "wait", names, timeout_usec, &line);
         if (r < 0)
                 return r;
-        json_t *answer = json_loads(line, 0, NULL);
-        if (!answer)
-                return -EBADMSG;
+        _cleanup_json_ json_t *answer = NULL;
+        r = json_read_own(line, strlen(line), CONTROL_REPLY_MAX, &answer);
+        if (r < 0)
+                return r;
         *ret_code = (int)json_integer_value(json_object_get(answer, "code"));
-        const char *message = json_string_value(json_object_get(answer, "message"));
+        const char *message = json_get_text(answer, "message");
         if (message)
                 (void)fprintf(stderr, "runner-registrar: %s\n", message);
-        json_decref(answer);
         return 0;
 }
 

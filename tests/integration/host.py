@@ -107,7 +107,7 @@ class Agent:
     def wait_state(self, state: str, name: str = "build-1") -> dict[str, Any]:
         return self.wait_status(lambda runner: runner["state"] == state, name)
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         self.process.send_signal(number)
 
     def stop(self, number: int = signal.SIGTERM, within: float = PATIENCE) -> int:
