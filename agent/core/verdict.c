@@ -253,15 +253,15 @@ static int location_base(const char *location, char **ret, bool *ret_api)
 
         if (scheme_end && strcspn(location, "/?#") > (size_t)(scheme_end - location))
                 scheme = (size_t)(scheme_end - location) + 3;
-        if (scheme > 0) {
-                rest = location + scheme;
-
-                size_t host = strcspn(rest, "/?#");
-                const char *at = memrchr(rest, '@', host);
-                if (at)
-                        rest = at + 1;
-        }
+        rest += scheme;
         size = strcspn(rest, "?#");
+
+        /* Not only in front of the host: what is malformed may have a password anywhere. */
+        const char *at = memrchr(rest, '@', size);
+        if (at) {
+                size -= (size_t)(at + 1 - rest);
+                rest = at + 1;
+        }
 
         const char *api = memmem(rest, size, "/api/v", strlen("/api/v"));
         *ret_api = api && scheme > 2;

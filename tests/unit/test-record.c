@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -591,6 +592,65 @@ static void test_answer_largest(void **state)
         answer_done(&answer);
 }
 
+/* Lets jansson have so many more blocks. */
+static size_t blocks_left;
+
+static void *failing_malloc(size_t size)
+{
+        if (blocks_left == 0)
+                return NULL;
+        blocks_left--;
+        return wiping_malloc(size);
+}
+
+/* Whichever block is the one that is not there: an error, nothing half done, nothing lost. */
+static void test_out_of_memory(void **state)
+{
+        Record *record = full_record(), *copy = NULL;
+        Answer answer = full_answer();
+        Secret *text = NULL, *line = NULL;
+        char *error = NULL;
+        size_t n = 0;
+        int r;
+
+        json_set_alloc_funcs(failing_malloc, wiping_free);
+        do {
+                blocks_left = n++;
+                r = record_encode(record, &text);
+                assert_true(r == 0 || (r == -ENOMEM && !text));
+        } while (r < 0);
+        assert_true(n > 50);
+        n = 0;
+        do {
+                blocks_left = n++;
+                r = record_decode(secret_data(text), secret_size(text), &copy, &error);
+                assert_true(r == 0 || !copy);
+                free(error);
+                error = NULL;
+        } while (r < 0);
+        assert_equal_records(record, copy);
+        n = 0;
+        do {
+                blocks_left = n++;
+                r = answer_encode(&answer, &line);
+                assert_true(r == 0 || (r == -ENOMEM && !line));
+        } while (r < 0);
+        json_set_alloc_funcs(wiping_malloc, wiping_free);
+
+        record_free(record);
+        record_free(copy);
+        answer_done(&answer);
+        secret_free(text);
+        secret_free(line);
+}
+
+/* As the program does it. */
+static int setup(void **state)
+{
+        json_set_alloc_funcs(wiping_malloc, wiping_free);
+        return 0;
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -606,7 +666,8 @@ int main(void)
                 cmocka_unit_test(test_answer),
                 cmocka_unit_test(test_answer_torn),
                 cmocka_unit_test(test_answer_largest),
+                cmocka_unit_test(test_out_of_memory),
         };
 
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        return cmocka_run_group_tests(tests, setup, NULL);
 }

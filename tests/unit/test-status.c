@@ -10,6 +10,9 @@
 
 #include "agent/core/status.h"
 
+#define STATE_LINE                                                                                                   \
+        "runner_registrar_runner_state{runner=\"build-1\",url=\"https://gitlab.example.com\",state=\"registered\"} " \
+        "1\n"
 #define TOKEN "glrt-t1_abcdefghij0123456789"
 
 /* 2026-08-22T10:00:00Z */
@@ -231,8 +234,7 @@ static void test_metrics(void **state)
                 "runner_registrar_info{version=\"0.1.0\"} 1\n",
                 "runner_registrar_runners{state=\"registered\"} 1\n",
                 "runner_registrar_runners{state=\"doubtful\"} 0\n",
-                "runner_registrar_runner_state{runner=\"build-1\",url=\"https://"
-                "gitlab.example.com\",state=\"registered\"} 1\n",
+                STATE_LINE,
                 "runner_registrar_token_dead{runner=\"build-1\"} 0\n",
                 "runner_registrar_token_dead{runner=\"b\"} 1\n",
                 "runner_registrar_attempts{runner=\"b\"} 3\n",

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -438,6 +439,9 @@ static void test_redirect(void **state)
                 {"//u:p@other.example.com/x", "the answer is a redirect to '//other.example.com/x', which is not "
                                               "followed: set url to where "
                                               "GitLab itself answers"},
+                {"https:/user:secret@x/y",
+                        "the answer is a redirect to 'x/y', which is not followed: set url to where GitLab itself "
+                        "answers"},
                 {"/users/sign_in?token=" TOKEN, "the answer is a redirect to '/users/sign_in', which is not "
                                                 "followed: set url to where GitLab "
                                                 "itself answers"},
@@ -742,6 +746,48 @@ static void test_flatten_long(void **state)
         }
 }
 
+static size_t blocks_left;
+
+static void *failing_malloc(size_t size)
+{
+        if (blocks_left == 0)
+                return NULL;
+        blocks_left--;
+        return malloc(size);
+}
+
+/* Out of memory an answer may be lost on us, but never mean something else. */
+static void test_out_of_memory(void **state)
+{
+        static const Row rows[] = {
+                {CALL_REGISTER, 201, JSON, CREATED, VERDICT_ALIVE, 0},
+                {CALL_REGISTER, 403, JSON, "{\"message\":\"403 Forbidden - no\"}", VERDICT_PERMANENT, 0},
+                {CALL_VERIFY, 403, JSON, FORBIDDEN, VERDICT_DEAD, 0},
+                {CALL_LIST, 200, JSON, "[{\"id\":1},{\"id\":2}]", VERDICT_ALIVE, 0},
+        };
+
+        json_set_alloc_funcs(failing_malloc, free);
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+                for (size_t n = 0;; n++) {
+                        Reply reply = {.status = rows[i].status, .content_type = (char *)JSON};
+                        Judgement j;
+
+                        blocks_left = n;
+                        assert_int_equal(secret_new(rows[i].body, strlen(rows[i].body), &reply.body), 0);
+                        int r = verdict_judge(rows[i].call, &reply, now, &j);
+                        secret_free(reply.body);
+                        assert_true(r == 0 || r == -ENOMEM);
+                        if (r < 0)
+                                continue;
+                        Verdict verdict = j.verdict;
+                        judgement_done(&j);
+                        if (verdict == rows[i].verdict)
+                                break;
+                        assert_int_equal(verdict, VERDICT_AMBIGUOUS);
+                }
+        json_set_alloc_funcs(malloc, free);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -762,6 +808,7 @@ int main(void)
                 cmocka_unit_test(test_bounds),
                 cmocka_unit_test(test_flatten),
                 cmocka_unit_test(test_flatten_long),
+                cmocka_unit_test(test_out_of_memory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
