@@ -385,7 +385,7 @@ static int set_url(Transfer *t, const Request *request, char **ret_place)
 {
         _cleanup_free_ char *base = NULL, *url = NULL;
 
-        int r = url_api_base(t->target.url, &base);
+        int r = url_join(t->target.url, request->base ? request->base : REQUEST_BASE, &base);
         if (r < 0)
                 return r == -EINVAL ? -EDESTADDRREQ : r;
         if (asprintf(&url, "%s%s", base, request->path) < 0) {

@@ -27,11 +27,14 @@ typedef enum Call {
 
 const char *call_to_string(Call call);
 
+#define REQUEST_BASE "/api/v4/"
+
 /* One request, ready for the wire. */
 typedef struct Request {
         Call call;
         const char *method;    /* "POST" …, static */
-        char *path;            /* below /api/v4/, with query, never with a secret */
+        const char *base;      /* below the url, static; NULL: REQUEST_BASE */
+        char *path;            /* below that, with query, never with a secret */
         Secret *body;          /* JSON; NULL: none */
         Secret *private_token; /* sent as PRIVATE-TOKEN; NULL: none */
         Secret *runner_token;  /* sent as RUNNER-TOKEN, as gitlab-runner does; NULL: none */
@@ -44,7 +47,7 @@ void request_done(Request *request);
 /* A runner's attributes as configured; NULL and -1 are not sent. */
 typedef struct Attributes {
         char *description;
-        char **tag_list; /* NULL-terminated; NULL: not configured */
+        char **tag_list;  /* NULL-terminated; NULL: not configured */
         int run_untagged; /* -1: not configured */
         int locked;
         int paused;
@@ -77,9 +80,9 @@ int request_build(Call call, const CallArguments *arguments, Request *ret);
 
 /* The runner that a reply speaks of. */
 typedef struct Identity {
-        int64_t runner_id; /* 0: not told */
-        Secret *token;     /* NULL: not told */
-        bool has_expiry;   /* token_expires_at was there, be it null */
+        int64_t runner_id;        /* 0: not told */
+        Secret *token;            /* NULL: not told */
+        bool has_expiry;          /* token_expires_at was there, be it null */
         uint64_t expires_at_usec; /* realtime; 0: never */
 } Identity;
 

@@ -40,6 +40,7 @@ typedef enum EndpointId {
         ENDPOINT_RESET,
         ENDPOINT_DELETE_RUNNER,
         ENDPOINT_DELETE_MANAGER,
+        ENDPOINT_VERSION,
         _ENDPOINT_MAX,
         _ENDPOINT_INVALID = -EINVAL,
 } EndpointId;
@@ -77,6 +78,16 @@ typedef enum ReplyShape {
         SHAPE_ALIVE, /* verify's: an object with the token that was sent, or the text 200 */
 } ReplyShape;
 
+/* What the rows of an answer are, and so which columns a table of them has. */
+typedef enum View {
+        VIEW_PLAIN, /* every member, as it comes */
+        VIEW_RUNNER,
+        VIEW_JOB,
+        VIEW_MANAGER,
+        VIEW_PROJECT,
+        _VIEW_MAX,
+} View;
+
 typedef struct Parameter {
         const char *name; /* NULL ends the list */
         ParameterType type;
@@ -89,13 +100,18 @@ typedef struct Parameter {
         int64_t min;              /* integers */
         size_t max;               /* texts: characters; 0: not limited here */
         const char *excludes;     /* not together with this one */
+        bool strict;              /* beyond its bounds GitLab has no tidy answer: never sent */
+        bool nullable;            /* null means something: no limit */
+        bool positional;          /* on the command line it stands by itself, not behind an option */
+        bool internal;            /* no option: the program itself decides */
+        const char *option;       /* the option's name where it is not the parameter's with `-` for `_` */
         const char *help;
 } Parameter;
 
 typedef struct Endpoint {
         const char *name; /* as messages and tests call it */
         const char *method;
-        const char *path; /* below /api/v4/ */
+        const char *path; /* below `base` */
         Credential credential;
         const Parameter *parameters; /* in the order in which a body has them */
         unsigned since;              /* first release that has it; 0: all */
@@ -107,6 +123,16 @@ typedef struct Endpoint {
         bool repeatable;    /* sending it twice does what sending it once does */
         bool runner_header; /* the token also goes into RUNNER-TOKEN, as gitlab-runner does it */
         const char *help;
+
+        const char *command; /* the word of `runners` that sends it; NULL: none */
+        const char *choice;  /* the option that picks it among the rows of its command; NULL: none of theirs */
+        bool several;        /* the command takes several IDs, one call each */
+        View view;
+        const char *instead; /* what to do at a GitLab that does not have it */
+
+        const char *base;    /* below the url; NULL: REQUEST_BASE */
+        const char *base_v3; /* where it lay before API v4; NULL: api/v3/ */
+        const char *path_v3; /* NULL: the same path */
 } Endpoint;
 
 /* Never NULL for a valid ID. */
@@ -117,6 +143,20 @@ const Endpoint *endpoint_find(const char *name);
 
 /* The row's parameter NAME, or NULL. */
 const Parameter *endpoint_parameter(const Endpoint *endpoint, const char *name);
+
+/* The row as a GitLab before API v4 had it. False: it had none. */
+bool endpoint_for_v3(const Endpoint *endpoint, Endpoint *ret);
+
+/* The option of a parameter, without the dashes. Returns BUFFER. */
+#define ENDPOINT_OPTION_MAX 40
+const char *parameter_option(const Parameter *parameter, char buffer[static ENDPOINT_OPTION_MAX]);
+
+/* "16.0" of a release. Returns BUFFER. */
+#define RELEASE_TEXT_MAX 16
+const char *release_to_string(unsigned release, char buffer[static RELEASE_TEXT_MAX]);
+
+/* The release that GitLab's version text ("18.5.2-ee") names; 0 where it names none. */
+unsigned release_parse(const char *text);
 
 /* The row of one of the agent's calls (of CALL_LIST that of GET /runners: they differ in their paths only). */
 const Endpoint *endpoint_of_call(Call call);

@@ -269,6 +269,7 @@ int endpoint_build(const Endpoint *endpoint, Call call, const Argument *argument
         _cleanup_(request_done) Request request = {
                 .call = call,
                 .method = endpoint->method,
+                .base = endpoint->base,
                 .want_json = true,
                 .timeout_usec = timeout_usec,
         };

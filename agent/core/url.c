@@ -171,10 +171,9 @@ bool url_equal(const char *a, const char *b)
         return true;
 }
 
-int url_api_base(const char *url, char **ret)
+int url_join(const char *url, const char *path, char **ret)
 {
         _cleanup_free_ char *base = NULL;
-        static const char path[] = "/api/v4/";
 
         int r = url_check(url, NULL);
         if (r < 0)
@@ -183,12 +182,17 @@ int url_api_base(const char *url, char **ret)
         if (r < 0)
                 return r;
 
-        size_t n = strlen(base);
-        char *api = malloc(n + sizeof(path));
-        if (!api)
+        size_t n = strlen(base), size = strlen(path) + 1;
+        char *joined = malloc(n + size);
+        if (!joined)
                 return -ENOMEM;
-        memcpy(api, base, n);
-        memcpy(api + n, path, sizeof(path));
-        *ret = api;
+        memcpy(joined, base, n);
+        memcpy(joined + n, path, size);
+        *ret = joined;
         return 0;
+}
+
+int url_api_base(const char *url, char **ret)
+{
+        return url_join(url, "/api/v4/", ret);
 }

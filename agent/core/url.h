@@ -19,6 +19,9 @@ int url_normalize(const char *url, char **ret);
 /* Do both name the same GitLab? Equal after url_normalize(), without allocating. NULL equals nothing. */
 bool url_equal(const char *a, const char *b);
 
+/* The url with PATH (which begins with a slash) behind its end. As url_api_base(). */
+int url_join(const char *url, const char *path, char **ret);
+
 /* The base that API paths are appended to, `https://host/sub/api/v4/`. Caller frees *ret. -EINVAL where url_check()
  * says so, -ENOMEM. */
 int url_api_base(const char *url, char **ret);
