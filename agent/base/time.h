@@ -6,12 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define USEC_PER_MSEC ((uint64_t)1000)
-#define USEC_PER_SEC ((uint64_t)1000000)
+#define USEC_PER_MSEC   ((uint64_t)1000)
+#define USEC_PER_SEC    ((uint64_t)1000000)
 #define USEC_PER_MINUTE (60 * USEC_PER_SEC)
-#define USEC_PER_HOUR (60 * USEC_PER_MINUTE)
-#define USEC_PER_DAY (24 * USEC_PER_HOUR)
-#define USEC_INFINITY UINT64_MAX
+#define USEC_PER_HOUR   (60 * USEC_PER_MINUTE)
+#define USEC_PER_DAY    (24 * USEC_PER_HOUR)
+#define USEC_INFINITY   UINT64_MAX
 
 /* Both clocks, read once per wake-up and passed down. */
 typedef struct Now {

@@ -7,7 +7,7 @@
 
 /* The local gitlab-runner, as its --version tells. */
 typedef struct Neighbour {
-        char *version;  /* "19.4.0" */
+        char *version; /* "19.4.0" */
         char *revision;
         char *platform; /* Go's name */
         char *architecture;

@@ -11,12 +11,12 @@
 /* How far the exchange got. The line that matters is between "not sent" and "lost": only before it may a call that
  * is not idempotent be sent again. */
 typedef enum Transport {
-        TRANSPORT_OK,          /* a whole HTTP response came, whatever its status */
-        TRANSPORT_NOT_SENT,    /* name, route or connection failed before a byte of the request left */
-        TRANSPORT_LOST,        /* bytes were sent, and no whole response came */
-        TRANSPORT_TLS,         /* certificate, name, protocol or local key files; nothing of the request left */
-        TRANSPORT_BAD_URL,     /* curl can't use the url, the proxy or the files given */
-        TRANSPORT_TOO_LARGE,   /* the response was cut at a bound of ours: treated like LOST */
+        TRANSPORT_OK,        /* a whole HTTP response came, whatever its status */
+        TRANSPORT_NOT_SENT,  /* name, route or connection failed before a byte of the request left */
+        TRANSPORT_LOST,      /* bytes were sent, and no whole response came */
+        TRANSPORT_TLS,       /* certificate, name, protocol or local key files; nothing of the request left */
+        TRANSPORT_BAD_URL,   /* curl can't use the url, the proxy or the files given */
+        TRANSPORT_TOO_LARGE, /* the response was cut at a bound of ours: treated like LOST */
         _TRANSPORT_MAX,
 } Transport;
 
@@ -41,7 +41,7 @@ typedef struct Reply {
         char *total;
 } Reply;
 
-#define REPLY_BODY_MAX (1024 * 1024)
+#define REPLY_BODY_MAX   (1024 * 1024)
 #define REPLY_HEADER_MAX (32 * 1024) /* all header lines together */
 
 void reply_done(Reply *reply);
