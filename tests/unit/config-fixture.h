@@ -85,6 +85,7 @@ static inline void fixture_expect_bytes(
 
         fixture_write_bytes(scratch, name, text, size);
         _cleanup_(config_freep) Config *config = fixture_load(scratch, files, &mistakes);
+        assert_int_equal(config == NULL, *mistakes != 0);
         if (strcmp(mistakes, expected) != 0)
                 fail_msg("of\n%.2000s\nsaid\n%s\nexpected\n%s", size > 0 ? (const char *)text : "", mistakes,
                         expected);

@@ -422,6 +422,7 @@ static void test_literals(void **state)
         fixture_write(scratch, "config.ini", RUNNER_INI "proxy = http://proxy\n");
         assert_int_equal(chmod(scratch_path(scratch, "config.ini"), 0644), 0);
         _cleanup_(config_freep) Config *config = fixture_load_good(scratch, "config.ini");
+        assert_int_equal(config->n_runners, 1);
 
         /* And others' words are not repeated, where they are wrong. */
         fixture_write(scratch, "config.ini",

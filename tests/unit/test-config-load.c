@@ -18,6 +18,7 @@ static void expect_search(Scratch *scratch, const char *expected)
 {
         _cleanup_free_ char *mistakes = NULL;
         _cleanup_(config_freep) Config *config = search(scratch, 0, &mistakes);
+        assert_int_equal(config == NULL, *mistakes != 0);
 
         assert_string_equal(mistakes, expected);
 }
@@ -182,6 +183,7 @@ static void test_named_files(void **state)
                 _cleanup_free_ char *mistakes = NULL;
                 const char *const files[] = {cases[i].name, NULL};
                 _cleanup_(config_freep) Config *config = fixture_load(scratch, files, &mistakes);
+                assert_int_equal(config == NULL, *mistakes != 0);
 
                 assert_string_equal(mistakes, cases[i].expected);
         }
@@ -249,6 +251,7 @@ static void test_writers(void **state)
 
                 assert_int_equal(chmod(scratch_path(scratch, cases[i].name), cases[i].mode), 0);
                 _cleanup_(config_freep) Config *config = fixture_load(scratch, files, &mistakes);
+                assert_int_equal(config == NULL, *mistakes != 0);
                 assert_string_equal(mistakes, cases[i].expected);
         }
 
@@ -275,6 +278,7 @@ static void test_writers(void **state)
                 assert_int_equal(chown(scratch_path(scratch, owned[i].name), owned[i].uid, owned[i].gid), 0);
                 assert_int_equal(chmod(scratch_path(scratch, owned[i].name), owned[i].mode), 0);
                 _cleanup_(config_freep) Config *config = fixture_load(scratch, files, &mistakes);
+                assert_int_equal(config == NULL, *mistakes != 0);
                 if (owned[i].complaint)
                         MENTIONS(mistakes, owned[i].complaint);
                 else

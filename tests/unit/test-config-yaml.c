@@ -36,6 +36,7 @@ static void test_forms(void **state)
         }
         fixture_write(scratch, "config.yml", texts[0]);
         _cleanup_(config_freep) Config *config = fixture_load_good(scratch, "config.yml");
+        assert_int_equal(config->n_runners, 1);
 }
 
 static void test_values(void **state)
