@@ -217,6 +217,7 @@ static int set_method(Transfer *t, const Request *request)
         return 0;
 }
 
+#if LIBCURL_VERSION_NUM >= 0x074d00
 static int append_file(Secret *bytes, const char *path)
 {
         char buffer[16384];
@@ -234,6 +235,7 @@ static int append_file(Secret *bytes, const char *path)
         }
         return secret_append_string(bytes, "\n");
 }
+#endif
 
 /* For systems that keep their CAs in one file only: curl takes but one, so both become one. */
 static int set_trust_in_one(Transfer *t, const char *ca_file, const char *ca_bundle)

@@ -149,10 +149,14 @@ static int fill_request(const Tool *tool, const char *call, Request *ret)
                         ret->path = strdup(calls[i].path);
                 }
         if (!ret->path) {
-                char *colon = strchr(call, ':');
-                if (!colon)
+                static const char *const methods[] = {"GET", "POST", "PUT", "DELETE"};
+                const char *colon = strchr(call, ':');
+
+                for (size_t i = 0; i < ELEMENTS(methods) && colon; i++)
+                        if (strncmp(call, methods[i], (size_t)(colon - call)) == 0)
+                                ret->method = methods[i];
+                if (!ret->method)
                         return -EINVAL;
-                ret->method = strndup(call, (size_t)(colon - call));
                 ret->path = strdup(colon + 1);
         }
         if (!token)
