@@ -16,7 +16,7 @@ typedef struct Candidate {
         const Debt *debt; /* compared only while record->debts does not change; NULL: from config.toml */
 } Candidate;
 
-#define NOTICES_MAX 8
+#define NOTICES_MAX   8
 #define DELETE_PROOFS 3
 
 /* What is due when, in boottime; USEC_INFINITY: not. */
@@ -42,8 +42,9 @@ struct Lifecycle {
 
         RunnerState state;
         Now now;
-        Step then;        /* NULL: nothing is under way */
-        ActionKind doing; /* what is under way */
+        Step then;           /* NULL: nothing is under way */
+        ActionKind doing;    /* what is under way */
+        uint64_t until_usec; /* when it is over by itself, boottime */
         Call calling;
         bool deciding; /* a step asks for the next decision */
 
@@ -85,7 +86,8 @@ struct Lifecycle {
         Answer answer;
         bool has_answer;
         bool neighbour_may_poll;
-        unsigned proofs_left; /* deletes that may still be sent until a 404 proves that no poll made the manager again */
+        unsigned proofs_left; /* deletes that may still be sent until a 404 proves that no poll made the manager again
+                               */
         unsigned withdraw_tries;
         size_t debt;
         int64_t *ids; /* of runners among which an orphan is looked for */

@@ -17,7 +17,8 @@ static void candidate_done(Candidate *c)
         *c = (Candidate){};
 }
 
-int lifecycle_new(const Plan *plan, const Facts *facts, Record *record, Answer *answer, uint64_t seed, Lifecycle **ret)
+int lifecycle_new(
+        const Plan *plan, const Facts *facts, Record *record, Answer *answer, uint64_t seed, Lifecycle **ret)
 {
         assert(record);
 
@@ -137,7 +138,7 @@ void lifecycle_finish(Lifecycle *l, Command command, int code, const char *forma
         if (command == COMMAND_NONE || l->command != command || l->command_done)
                 return;
         l->command_done = true;
-        l->outcome = (Outcome){ .code = code };
+        l->outcome = (Outcome){.code = code};
         if (!format)
                 return;
         va_list arguments;
@@ -218,8 +219,8 @@ uint64_t judgement_wait(Lifecycle *l, const Judgement *j, unsigned attempt, cons
                 }
         } else if (j->verdict == VERDICT_PERMANENT) {
                 *ret_rule = "refused_retry";
-                return usec_add(plan->refused_retry_usec,
-                        random_below(&l->random, plan->refused_retry_usec / 10 + 1));
+                return usec_add(
+                        plan->refused_retry_usec, random_below(&l->random, plan->refused_retry_usec / 10 + 1));
         }
         *ret_rule = "retry_min to retry_max";
         return schedule_backoff(&l->random, attempt, plan->retry_min_usec, plan->retry_max_usec);
@@ -267,10 +268,10 @@ void lifecycle_take_expiry(Lifecycle *l, const Identity *identity)
         record->token_expires_at_usec = identity->expires_at_usec;
 }
 
-void lifecycle_owe(Lifecycle *l, DebtKind kind, const Target *target, const Secret *token, int64_t runner_id,
-        const char *reason)
+void lifecycle_owe(
+        Lifecycle *l, DebtKind kind, const Target *target, const Secret *token, int64_t runner_id, const char *reason)
 {
-        Debt debt = { .kind = kind, .runner_id = runner_id, .since_usec = l->now.realtime_usec };
+        Debt debt = {.kind = kind, .runner_id = runner_id, .since_usec = l->now.realtime_usec};
         int r = target_copy(&debt.target, target);
 
         if (r >= 0)
@@ -285,7 +286,8 @@ void lifecycle_owe(Lifecycle *l, DebtKind kind, const Target *target, const Secr
                 r = record_add_debt(l->record, &debt);
         debt_done(&debt);
         if (r < 0) {
-                lifecycle_notice(l, NOTICE_TROUBLE, "Failed to keep a debt (%s) in the state: %s", reason, strerror(-r));
+                lifecycle_notice(
+                        l, NOTICE_TROUBLE, "Failed to keep a debt (%s) in the state: %s", reason, strerror(-r));
                 return;
         }
         l->save_due = true;
@@ -323,7 +325,8 @@ static Action act(Lifecycle *l, ActionKind kind, Step then)
 {
         l->doing = kind;
         l->then = then;
-        return (Action){ .kind = kind, .until_usec = USEC_INFINITY };
+        l->until_usec = USEC_INFINITY;
+        return (Action){.kind = kind, .until_usec = USEC_INFINITY};
 }
 
 Action act_read_secret(Lifecycle *l, Step then)
@@ -396,6 +399,7 @@ Action act_sleep(Lifecycle *l, uint64_t span_usec, Step then)
         action.until_usec = usec_add(l->now.boottime_usec, span_usec);
         if (l->stopping && action.until_usec > l->stop_deadline_usec)
                 action.until_usec = l->stop_deadline_usec;
+        l->until_usec = action.until_usec;
         return action;
 }
 
@@ -412,7 +416,7 @@ Action act_stopped(Lifecycle *l)
 
 CallArguments token_arguments(const Lifecycle *l, const Secret *token)
 {
-        return (CallArguments){ .token = token, .system_id = l->system_id };
+        return (CallArguments){.token = token, .system_id = l->system_id};
 }
 
 /* ---- writing what the record says ---- */
@@ -508,9 +512,9 @@ static bool rotation_due(const Lifecycle *l, uint64_t *ret_usec, const char **re
                 return false;
 
         uint64_t due = usec_add(l->now.boottime_usec, usec_sub(at, l->now.realtime_usec));
-        *ret_rule = record->expiry_unknown ? "its expiry is unknown" :
-                    record->token_expires_at_usec ? "rotate_at" :
-                                                    "rotate_after";
+        *ret_rule = record->expiry_unknown          ? "its expiry is unknown"
+                    : record->token_expires_at_usec ? "rotate_at"
+                                                    : "rotate_after";
         if (l->due_usec[DUE_ROTATE] != USEC_INFINITY && l->due_usec[DUE_ROTATE] > due) {
                 due = l->due_usec[DUE_ROTATE];
                 *ret_rule = l->rule[DUE_ROTATE];
@@ -529,6 +533,14 @@ static bool enrolled(const Lifecycle *l)
         return l->record->state == RUNNER_STATE_REGISTERED && l->record->token;
 }
 
+/* Only a token that GitLab has just accepted is put at stake. What asks and what waits ask the same: a rotation that
+ * is due but not allowed would else be waited for in a loop. */
+static bool may_rotate_now(const Lifecycle *l)
+{
+        return l->plan.configured && enrolled(l) && l->state == RUNNER_STATE_REGISTERED && l->has_verdict &&
+               l->last_verdict == VERDICT_ALIVE && l->record->intent.kind == INTENT_NONE;
+}
+
 /* The next thing that time brings, for the timer and for status. */
 static const char *next_due(const Lifecycle *l, uint64_t *ret_usec, const char **ret_rule)
 {
@@ -539,12 +551,14 @@ static const char *next_due(const Lifecycle *l, uint64_t *ret_usec, const char *
                 bool counts;
                 const char *what;
         } rows[] = {
-                { DUE_ENROL, l->plan.configured && !enrolled(l) && l->record->state != RUNNER_STATE_WITHDRAWN, "enrol" },
-                { DUE_VERIFY, l->plan.configured && enrolled(l), "verify" },
-                { DUE_SOURCE, l->plan.configured && enrolled(l), "read the token's source" },
-                { DUE_ENTRIES, l->plan.configured && enrolled(l), "check config.toml" },
-                { DUE_DEBTS, has_debts(l), "pay debts" },
-                { DUE_DISK, true, "write files" },
+                {DUE_ENROL, l->plan.configured && !enrolled(l) && l->record->state != RUNNER_STATE_WITHDRAWN,
+                        "enrol"},
+                {DUE_VERIFY, l->plan.configured && enrolled(l), "verify"},
+                {DUE_SOURCE, l->plan.configured && enrolled(l), "read the token's source"},
+                {DUE_ENTRIES, l->plan.configured && enrolled(l), "check config.toml"},
+                {DUE_DEBTS, has_debts(l) && !(l->plan.configured && l->record->state == RUNNER_STATE_UNREGISTERED),
+                        "pay debts"},
+                {DUE_DISK, true, "write files"},
         };
 
         *ret_rule = NULL;
@@ -556,7 +570,7 @@ static const char *next_due(const Lifecycle *l, uint64_t *ret_usec, const char *
                 }
         uint64_t at;
         const char *rule;
-        if (l->plan.configured && enrolled(l) && rotation_due(l, &at, &rule) && at < best) {
+        if (may_rotate_now(l) && rotation_due(l, &at, &rule) && at < best) {
                 best = at;
                 what = "rotate";
                 *ret_rule = rule;
@@ -613,10 +627,9 @@ static Action decide_command(Lifecycle *l)
                 if (lifecycle_may_rotate(l, true))
                         return rotate_start(l);
                 lifecycle_finish(l, COMMAND_ROTATE, 1, "%s",
-                        l->record->token ?
-                                "the token is shared with other hosts, which a rotation would lock out; "
-                                "set rotation = always if this host is to rotate it" :
-                                "is not enrolled, so it has no token to rotate");
+                        l->record->token ? "the token is shared with other hosts, which a rotation would lock out; "
+                                           "set rotation = always if this host is to rotate it"
+                                         : "is not enrolled, so it has no token to rotate");
                 return act_decide(l);
         case COMMAND_REGISTER:
                 if (enrolled(l)) {
@@ -650,9 +663,7 @@ static Action decide_enrolled(Lifecycle *l)
                 return source_check(l);
         if (lifecycle_is_due(l, DUE_VERIFY))
                 return verify_start(l);
-        /* Only a token that GitLab has just accepted is put at stake. */
-        if (l->state == RUNNER_STATE_REGISTERED && l->has_verdict && rotation_due(l, &at, &rule) &&
-                at <= l->now.boottime_usec)
+        if (may_rotate_now(l) && rotation_due(l, &at, &rule) && at <= l->now.boottime_usec)
                 return rotate_start(l);
         return decide_wait(l);
 }
@@ -670,7 +681,9 @@ static Action decide(Lifecycle *l)
                 return decide_command(l);
         if (l->plan.once)
                 return decide_wait(l);
-        if (has_debts(l) && lifecycle_is_due(l, DUE_DEBTS))
+        /* What was owed when the host went may be adopted now that it is back. */
+        bool adoptable = l->plan.configured && l->record->state == RUNNER_STATE_UNREGISTERED;
+        if (has_debts(l) && lifecycle_is_due(l, DUE_DEBTS) && !adoptable)
                 return debts_start(l);
         if (!l->plan.configured || l->record->state == RUNNER_STATE_WITHDRAWN)
                 return decide_wait(l);
@@ -712,7 +725,7 @@ static void start_with_new_url(Lifecycle *l)
 
         if (!l->plan.configured || !record->url || url_equal(record->url, l->plan.target.url))
                 return;
-        Target old = { .url = record->url };
+        Target old = {.url = record->url};
         if (record->token)
                 lifecycle_owe(l, record->ours ? DEBT_RUNNER : DEBT_MANAGER, &old, record->token, record->runner_id,
                         "the runner's url was changed in the configuration");
@@ -832,7 +845,8 @@ static bool is_result(const Lifecycle *l, EventKind kind)
         return false;
 }
 
-/* Whether the action under way may be dropped: nothing that could have changed GitLab, and no half of a withdrawal. */
+/* Whether the action under way may be dropped: nothing that could have changed GitLab, and no half of a withdrawal.
+ */
 static bool may_cut(const Lifecycle *l)
 {
         if (l->state == RUNNER_STATE_WITHDRAWING)
@@ -860,12 +874,14 @@ static bool may_cut(const Lifecycle *l)
 
 static Action keep(Lifecycle *l)
 {
-        Action action = { .kind = ACTION_KEEP, .until_usec = USEC_INFINITY };
+        Action action = {.kind = ACTION_KEEP, .until_usec = l->until_usec};
 
         if (l->stopping) {
                 uint64_t grace = usec_add(l->now.boottime_usec, STOP_GRACE_USEC);
+                uint64_t end = l->stop.withdraw || grace > l->stop_deadline_usec ? l->stop_deadline_usec : grace;
 
-                action.until_usec = l->stop.withdraw || grace > l->stop_deadline_usec ? l->stop_deadline_usec : grace;
+                if (action.until_usec > end)
+                        action.until_usec = end;
         }
         return action;
 }
@@ -919,7 +935,7 @@ Action lifecycle_step(Lifecycle *l, const Event *event)
         l->now = event->now;
         note(l, event);
         if (l->doing == ACTION_STOPPED)
-                return (Action){ .kind = ACTION_STOPPED, .until_usec = USEC_INFINITY };
+                return (Action){.kind = ACTION_STOPPED, .until_usec = USEC_INFINITY};
 
         Action action = dispatch(l, event);
         for (unsigned decisions = 0; l->deciding; decisions++) {
@@ -935,7 +951,7 @@ Action lifecycle_step(Lifecycle *l, const Event *event)
 static struct timespec usec_to_timespec(uint64_t usec)
 {
         if (usec == 0)
-                return (struct timespec){ .tv_sec = ENTRY_TIME_ZERO_SEC };
+                return (struct timespec){.tv_sec = ENTRY_TIME_ZERO_SEC};
         return (struct timespec){
                 .tv_sec = (time_t)(usec / USEC_PER_SEC),
                 .tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
@@ -1028,7 +1044,9 @@ const char *lifecycle_next(const Lifecycle *l, Now now, uint64_t *ret_at_usec, c
 
 bool lifecycle_settled(const Lifecycle *l)
 {
-        return !l->plan.configured && l->record->n_debts == 0 && !l->record->token && !l->then && !l->stale_url;
+        /* A refused one may stand for a state file that nobody could read, which must not be forgotten. */
+        return !l->plan.configured && l->record->state != RUNNER_STATE_REFUSED && l->record->n_debts == 0 &&
+               !l->record->token && !l->then && !l->stale_url;
 }
 
 Clone clone_check(const Record *record, const char *machine_id, const char *instance_id)
