@@ -119,6 +119,13 @@ static int check_server(Check *check, const RunnerConfig *runner)
         return judgement_exit(&check->judgement);
 }
 
+/* A token that may create runners and nothing else is refused a list, but known. The words are the OAuth layer's
+ * (insufficient_scope). */
+static bool lacks_scope_only(const Judgement *j)
+{
+        return j->verdict == VERDICT_PERMANENT && j->message && strstr(j->message, "requires higher privileges");
+}
+
 static int check_access_token(Check *check, const RunnerConfig *runner)
 {
         const CallArguments arguments = { .access_token = check->token, .timeout_usec = runner->timeout_usec };
@@ -129,8 +136,7 @@ static int check_access_token(Check *check, const RunnerConfig *runner)
                 (void)printf("%s: access_token: %s\n", runner->name, strerror(-r));
                 return EXIT_FAILED;
         }
-        /* A token that may create runners and nothing else is refused a list, but known. */
-        if (j->verdict == VERDICT_ALIVE || (j->message && strstr(j->message, "scope"))) {
+        if (j->verdict == VERDICT_ALIVE || lacks_scope_only(j)) {
                 (void)printf("%s: access_token: GitLab knows it; whether it may create this runner shows when it does\n",
                         runner->name);
                 return EXIT_DONE;
