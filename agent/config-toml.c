@@ -441,9 +441,12 @@ int config_toml_system_id_write(ConfigToml *ct, const char *system_id, char **re
                 r = file_write(file, 0, system_id, SYSTEM_ID_SIZE);
         if (r >= 0)
                 r = file_truncate(file, SYSTEM_ID_SIZE);
-        if (r >= 0)
+        /* What is made from the machine id would be made the same again; a random one, and one that takes a foreign
+         * one's place, must stay. */
+        bool lasting = !made || system_id[0] != 's';
+        if (r >= 0 && lasting)
                 r = file_sync(file);
-        if (r >= 0 && made)
+        if (r >= 0 && lasting && made)
                 r = folder_sync(place.folder);
         return r < 0 ? place_failure(&place, r, "write", reterr) : 0;
 }

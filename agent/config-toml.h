@@ -54,7 +54,8 @@ int config_toml_replace(ConfigToml *ct, const FileInfo *expected, const Secret *
  * gitlab-runner overwrites. RET is NUL-terminated. */
 int config_toml_system_id_read(ConfigToml *ct, char ret[static SYSTEM_ID_SIZE + 1], char **reterr);
 
-/* Writes it as gitlab-runner does: in place, 0600 when it is made, no newline; and syncs it. */
+/* Writes it as gitlab-runner does: in place, 0600 when it is made, no newline; and syncs it, unless losing it would
+ * only mean to make the same one again. */
 int config_toml_system_id_write(ConfigToml *ct, const char *system_id, char **reterr);
 
 /* Removes it. Success where there is none. */
