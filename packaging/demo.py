@@ -212,10 +212,11 @@ class Demo:
         self.gitlab.wait_requests(operation="verify", status=403, since=mark, count=1, timeout=20)
         say("  GitLab answers 403 to the token; once is no proof. The agent asks again, over removed_after ...")
         self.command("status")
-        self.gitlab.wait_requests(operation="create", since=mark, count=1, timeout=30)
+        created = self.gitlab.wait_requests(operation="create", since=mark, count=1, timeout=30)[0]
         self.command("wait", "--timeout", "20s")
-        proofs = len(self.gitlab.log(since=mark, operation="verify", status=403))
-        say("  %d times 403, then a new runner:" % proofs)
+        proofs = [entry for entry in self.gitlab.log(since=mark, operation="verify")
+                  if entry["status"] == 403 and entry["index"] < created["index"]]
+        say("  %d times 403, then a new runner:" % len(proofs))
         self.show_gitlab()
         self.show_change(before)
 
