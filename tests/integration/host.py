@@ -26,6 +26,8 @@ from typing import Any
 TOP = os.environ.get("SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "gitlab"))
 
+from systemd import Systemd  # noqa: E402
+
 PROGRAM = os.environ.get("RUNNER_REGISTRAR", "runner-registrar")
 
 # Far beyond what anything here takes, so that a test fails by its assertion and not by a busy machine.
@@ -34,14 +36,15 @@ PATIENCE = 30.0
 _libc = ctypes.CDLL(None, use_errno=True)
 _IN_MOVED_TO = 0x80
 _IN_CREATE = 0x100
+_IN_MODIFY = 0x2
 
 
 class Watch:
     """Wakes up whenever a file of a folder is replaced (inotify): the status file is, at each change."""
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, mask: int = _IN_MOVED_TO | _IN_CREATE):
         self.fd = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-        if self.fd < 0 or _libc.inotify_add_watch(self.fd, folder.encode(), _IN_MOVED_TO | _IN_CREATE) < 0:
+        if self.fd < 0 or _libc.inotify_add_watch(self.fd, folder.encode(), mask) < 0:
             raise OSError(ctypes.get_errno(), "inotify")
 
     def wait(self, seconds: float) -> None:
@@ -107,6 +110,22 @@ class Agent:
     def wait_state(self, state: str, name: str = "build-1") -> dict[str, Any]:
         return self.wait_status(lambda runner: runner["state"] == state, name)
 
+    def wait_quiet(self, name: str = "build-1") -> dict[str, Any]:
+        """Until it is enrolled and nothing is under way."""
+        return self.wait_status(lambda runner: runner["state"] == "registered" and runner["next_action_at"] is not None, name)
+
+    def wait_said(self, text: str) -> None:
+        """Until the log holds the text."""
+        until = time.monotonic() + PATIENCE
+        watch = Watch(self.host.path, _IN_MODIFY)
+        try:
+            while text not in self.output():
+                if time.monotonic() >= until or self.process.poll() is not None:
+                    raise AssertionError(f"never said '{text}': {self.output()[-2000:]}")
+                watch.wait(0.2)
+        finally:
+            watch.close()
+
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
@@ -135,6 +154,8 @@ class Host:
         self.wrapper: list[str] = []
         self.environment = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS") if key in os.environ}
         self.environment["HOME"] = self.path
+        self.systemd = Systemd(os.path.join(self.path, "bus"))
+        self.environment["DBUS_SYSTEM_BUS_ADDRESS"] = self.systemd.address
         os.mkdir(self.secrets, 0o700)
         os.mkdir(os.path.dirname(self.config_toml), 0o700)
 
@@ -142,6 +163,7 @@ class Host:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self.systemd.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def secret(self, name: str, value: str) -> str:
