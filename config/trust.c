@@ -98,9 +98,6 @@ static int walk_link(Walk *walk)
         memcpy(joined, target, (size_t)n);
         joined[n] = '/';
         memcpy(joined + n + 1, walk->rest, left + 1);
-        /* Without a rest the slash would ask for a folder. */
-        if (left == 0)
-                joined[n] = 0;
         (void)strcpy(walk->rest, joined);
         if (target[0] == '/')
                 walk->here[0] = 0;

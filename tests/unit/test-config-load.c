@@ -106,7 +106,11 @@ static void test_drop_ins(void **state)
         assert_true(config_place(config, NULL, "stop_timeout", &file, &line));
         assert_string_equal(file, scratch_path(scratch, "etc/config.ini"));
 
-        assert_int_equal(config->n_files, 4);
+        static const char *const order[] = {
+                "etc/config.ini", "etc/conf.d/10.ini", "etc/conf.d/20.yaml", "etc/conf.d/30.yml"};
+        assert_int_equal(config->n_files, ELEMENTS(order));
+        for (size_t i = 0; i < ELEMENTS(order); i++)
+                assert_string_equal(config->files[i], scratch_path(scratch, order[i]));
         assert_int_equal(config->n_runners, 3);
         assert_string_equal(config->runners[0]->name, "a");
         assert_string_equal(config->runners[1]->name, "b");
