@@ -93,7 +93,7 @@ class Results:
 
 def parse_tap(output):
     """Counts TAP as cmocka writes it; returns passed, failures, skips and whether the plan was kept."""
-    passed, failures, skips, planned, seen = 0, [], [], 0, 0
+    passed, failures, skips, planned, seen, said = 0, [], [], 0, 0, ""
     for line in output.splitlines():
         # Not anchored: what the code under test prints without a newline stands before it on the same line.
         plan = re.search(r"\b1\.\.(\d+)\s*$", line)
@@ -102,15 +102,18 @@ def parse_tap(output):
             continue
         case = re.search(r"(not )?ok \d+ (- |# SKIP )(.*)$", line)
         if not case:
+            said = line.strip() or said
             continue
         seen += 1
         name = case.group(3).strip()
         if case.group(2).startswith("#"):
-            skips.append(name)
+            # cmocka has no place for the reason: a case prints it before it skips.
+            skips.append("%s: %s" % (name, said or "no reason given"))
         elif case.group(1):
             failures.append(name)
         else:
             passed += 1
+        said = ""
     return passed, failures, skips, planned > 0 and planned == seen
 
 
