@@ -84,6 +84,13 @@ static void test_drop_ins(void **state)
                 "registration_token = env:T\n");
         fixture_write(scratch, "etc/conf.d/30.yml",
                 "runners:\n  - {name: c, url: 'https://h', executor: shell, registration_token: 'env:T'}\n");
+        /* Enough that a folder's own order is not by chance that of the names. */
+        for (const char *letter = "dafecb"; *letter; letter++) {
+                char name[64];
+
+                (void)snprintf(name, sizeof(name), "etc/conf.d/%c.ini", *letter);
+                fixture_write(scratch, name, "# nothing\n");
+        }
         for (size_t i = 0; i < ELEMENTS(ignored); i++) {
                 char name[64];
 
@@ -106,8 +113,9 @@ static void test_drop_ins(void **state)
         assert_true(config_place(config, NULL, "stop_timeout", &file, &line));
         assert_string_equal(file, scratch_path(scratch, "etc/config.ini"));
 
-        static const char *const order[] = {
-                "etc/config.ini", "etc/conf.d/10.ini", "etc/conf.d/20.yaml", "etc/conf.d/30.yml"};
+        static const char *const order[] = {"etc/config.ini", "etc/conf.d/10.ini", "etc/conf.d/20.yaml",
+                "etc/conf.d/30.yml", "etc/conf.d/a.ini", "etc/conf.d/b.ini", "etc/conf.d/c.ini", "etc/conf.d/d.ini",
+                "etc/conf.d/e.ini", "etc/conf.d/f.ini"};
         assert_int_equal(config->n_files, ELEMENTS(order));
         for (size_t i = 0; i < ELEMENTS(order); i++)
                 assert_string_equal(config->files[i], scratch_path(scratch, order[i]));
