@@ -234,6 +234,8 @@ class Demo:
 
     def stop(self):
         self.step("Stop: the host goes, and takes its runner with it")
+        say("  First the entry goes. The runner is deleted once gitlab-runner can't poll with the token any more, because a")
+        say("  poll after the deletion would be a stranger's: at once where it can be told, else after its next poll.")
         before = self.read_toml()
         self.agent.send_signal(signal.SIGTERM)
         code = self.agent.wait(timeout=60)
@@ -296,6 +298,8 @@ class Demo:
 
 def main():
     program, keep = os.path.abspath(sys.argv[1]), "--keep" in sys.argv[2:]
+    # Debian's users share a group with themselves only, yet the agent can't know: nothing for the group.
+    os.umask(0o077)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     demo = Demo(program, keep)
     done = False
