@@ -20,6 +20,9 @@
 /* What a stop that withdraws nothing may take: the grace of calls that must not be cut. */
 #define STOP_QUICK_USEC (900 * USEC_PER_MSEC)
 
+/* After the status was written, it rests this many times as long as that took. */
+#define PUBLISH_REST 20
+
 struct Manager {
         ManagerOptions options;
         Log *log;
@@ -45,6 +48,8 @@ struct Manager {
         sd_event_source *signal_sources[4];
         sd_event_source *changed_source;
         sd_event_source *stop_timer_source;
+        sd_event_source *publish_source;
+        uint64_t publish_after_usec;
         StopReasonQuery *stop_query;
         bool stopping;
         int stop_signal;
@@ -242,6 +247,7 @@ Manager *manager_free(Manager *m)
         for (size_t i = 0; i < ELEMENTS(m->signal_sources); i++)
                 (void)sd_event_source_disable_unref(m->signal_sources[i]);
         (void)sd_event_source_disable_unref(m->stop_timer_source);
+        (void)sd_event_source_disable_unref(m->publish_source);
         (void)sd_event_source_disable_unref(m->changed_source);
         (void)sd_event_unref(m->event);
         (void)config_toml_free(m->config_toml);
@@ -263,7 +269,7 @@ static void work_orders(Manager *m)
                         m->order_started = true;
                         order_start(m->orders[0], m->roster);
                 }
-                if (!order_progress(m->orders[0], m->roster))
+                if (!order_complete(m->orders[0], m->roster))
                         return;
                 (void)order_free(m->orders[0]);
                 m->n_orders--;
@@ -331,7 +337,8 @@ static void runner_changed(void *userdata, Runner *runner)
 {
         Manager *m = userdata;
 
-        (void)runner;
+        if (m->order_started && m->n_orders > 0)
+                order_collect(m->orders[0], runner);
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }
 
@@ -358,14 +365,43 @@ static void tell_systemd(Manager *m)
 static void publish(Manager *m)
 {
         _cleanup_free_ char *why = NULL;
-        Now now;
+        Now before, after;
 
-        if (m->options.once)
-                return;
-        m->disk->ops->now(m->disk, &now);
-        if (status_file_write(m->disk, m->roster, now, m->config->runtime_dir, m->config->metrics_file, &why) < 0)
+        m->disk->ops->now(m->disk, &before);
+        if (status_file_write(m->disk, m->roster, before, m->config->runtime_dir, m->config->metrics_file, &why) < 0)
                 log_warning(m->log, NULL, "%s", why ? why : "Failed to write the status");
         tell_systemd(m);
+        m->disk->ops->now(m->disk, &after);
+        m->publish_after_usec = after.boottime_usec + PUBLISH_REST * (after.boottime_usec - before.boottime_usec);
+}
+
+static int on_publish(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        publish(userdata);
+        return 0;
+}
+
+/* At once, but with thousands of runners on the move not for each of them. */
+static void publish_soon(Manager *m)
+{
+        Now now;
+
+        m->disk->ops->now(m->disk, &now);
+        if (now.boottime_usec >= m->publish_after_usec) {
+                publish(m);
+                return;
+        }
+        if (!m->publish_source) {
+                (void)sd_event_add_time(m->event, &m->publish_source, CLOCK_BOOTTIME, m->publish_after_usec, USEC_PER_MSEC,
+                        on_publish, m);
+                return;
+        }
+        int enabled = SD_EVENT_OFF;
+        (void)sd_event_source_get_enabled(m->publish_source, &enabled);
+        if (enabled != SD_EVENT_OFF)
+                return;
+        (void)sd_event_source_set_time(m->publish_source, m->publish_after_usec);
+        (void)sd_event_source_set_enabled(m->publish_source, SD_EVENT_ONESHOT);
 }
 
 static int on_changed(sd_event_source *source, void *userdata)
@@ -374,7 +410,8 @@ static int on_changed(sd_event_source *source, void *userdata)
 
         roster_tidy(m->roster);
         work_orders(m);
-        publish(m);
+        if (!m->options.once)
+                publish_soon(m);
         if (m->control)
                 control_changed(m->control);
         if (m->stopping && !m->stop_query && roster_stopped(m->roster))

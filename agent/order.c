@@ -7,7 +7,10 @@ struct Order {
         Command command;
         OrderResult *results;
         bool *answered;
-        size_t n;
+        size_t n; /* sorted by name */
+        size_t n_answered;
+        size_t n_gone;    /* taken away before they answered */
+        size_t n_runners; /* of the roster when they were counted */
         OrderDone done;
         void *userdata;
 };
@@ -28,14 +31,30 @@ int exit_code_worse(int a, int b)
 
 static int add(Order *order, const char *name)
 {
-        for (size_t i = 0; i < order->n; i++)
-                if (strcmp(order->results[i].name, name) == 0)
-                        return 0;
         char *copy = strdup(name);
         if (!copy)
                 return -ENOMEM;
         order->results[order->n++].name = copy;
         return 0;
+}
+
+static int compare_results(const void *a, const void *b)
+{
+        return strcmp(((const OrderResult *)a)->name, ((const OrderResult *)b)->name);
+}
+
+/* By name, each once. */
+static void sort_results(Order *order)
+{
+        size_t kept = 0;
+
+        qsort(order->results, order->n, sizeof(*order->results), compare_results);
+        for (size_t i = 0; i < order->n; i++)
+                if (kept > 0 && strcmp(order->results[kept - 1].name, order->results[i].name) == 0)
+                        free(order->results[i].name);
+                else
+                        order->results[kept++] = order->results[i];
+        order->n = kept;
 }
 
 int order_new(const Roster *roster, Command command, char *const *names, OrderDone done, void *userdata, Order **ret,
@@ -72,6 +91,8 @@ int order_new(const Roster *roster, Command command, char *const *names, OrderDo
                 if (add(order, names[i]) < 0)
                         return -ENOMEM;
         }
+        sort_results(order);
+        order->n_runners = roster_size(roster);
         *ret = take_ptr(order);
         return 0;
 }
@@ -100,38 +121,51 @@ void order_start(Order *order, Roster *roster)
         }
 }
 
-bool order_progress(Order *order, Roster *roster)
+static int compare_result(const void *name, const void *result)
 {
-        bool complete = true;
+        return strcmp(name, ((const OrderResult *)result)->name);
+}
 
-        for (size_t i = 0; i < order->n; i++) {
-                OrderResult *result = &order->results[i];
-                Runner *runner = roster_find(roster, result->name);
-                Command command;
-                Outcome outcome = {};
+void order_collect(Order *order, Runner *runner)
+{
+        OrderResult *result =
+                bsearch(runner_name(runner), order->results, order->n, sizeof(*order->results), compare_result);
+        Outcome outcome = {};
+        Command command;
 
-                if (order->answered[i])
-                        continue;
-                if (!runner) {
-                        /* A reload took it away; its withdrawal is its own business. */
-                        order->answered[i] = true;
-                        continue;
-                }
-                if (!lifecycle_take_outcome(runner_lifecycle(runner), &command, &outcome)) {
-                        complete = false;
-                        continue;
-                }
-                order->answered[i] = true;
-                result->code = outcome.code;
-                result->message = outcome.message;
+        if (!result || order->answered[result - order->results])
+                return;
+        if (!lifecycle_take_outcome(runner_lifecycle(runner), &command, &outcome))
+                return;
+        order->answered[result - order->results] = true;
+        order->n_answered++;
+        result->code = outcome.code;
+        result->message = outcome.message;
+}
+
+static size_t count_gone(const Order *order, const Roster *roster)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < order->n; i++)
+                if (!order->answered[i] && !roster_find(roster, order->results[i].name))
+                        n++;
+        return n;
+}
+
+bool order_complete(Order *order, const Roster *roster)
+{
+        /* Runners go seldom, so the long way round is taken only when their number changed. */
+        if (order->n_runners != roster_size(roster)) {
+                order->n_runners = roster_size(roster);
+                order->n_gone = count_gone(order, roster);
         }
-        if (complete && order->done) {
-                OrderDone done = order->done;
-
-                order->done = NULL;
-                done(order->userdata, order->results, order->n);
-        }
-        return complete;
+        if (order->n_answered + order->n_gone < order->n)
+                return false;
+        if (order->done)
+                order->done(order->userdata, order->results, order->n);
+        order->done = NULL;
+        return true;
 }
 
 void order_detach(Order *order)

@@ -12,7 +12,7 @@ typedef struct OrderResult {
 
 typedef struct Order Order;
 
-/* Comes once, when the last of the runners has an outcome; RESULTS in the order of the runners. */
+/* Comes once, when the last of the runners has an outcome; RESULTS sorted by name. */
 typedef void (*OrderDone)(void *userdata, const OrderResult *results, size_t n);
 
 /* An order of COMMAND for NAMES (NULL-terminated; NULL or empty: all). DONE may be NULL. -ENOENT with a sentence: one
@@ -25,8 +25,11 @@ DEFINE_CLEANUP(Order, order_free)
 /* Gives the command to the runners. */
 void order_start(Order *order, Roster *roster);
 
-/* Collects outcomes; true: all are there and DONE was called. */
-bool order_progress(Order *order, Roster *roster);
+/* Takes RUNNER's outcome, if it has one and the order waits for it. */
+void order_collect(Order *order, Runner *runner);
+
+/* Whether all outcomes are there; DONE is then called. A runner that a reload took away has none. */
+bool order_complete(Order *order, const Roster *roster);
 
 /* Nobody waits for it any more. */
 void order_detach(Order *order);

@@ -16,7 +16,7 @@ typedef struct Slot {
 struct Roster {
         const RunnerContext *context;
         const Config *config;
-        Slot *slots;
+        Slot *slots; /* sorted by name */
         size_t n;
         size_t allocated;
 };
@@ -55,12 +55,29 @@ Runner *roster_get(const Roster *roster, size_t index)
         return roster->slots[index].runner;
 }
 
+/* The place of NAME, or where it would be. */
+static size_t slot_place(const Roster *roster, const char *name)
+{
+        size_t low = 0, high = roster->n;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (strcmp(runner_name(roster->slots[middle].runner), name) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
 static Slot *find_slot(const Roster *roster, const char *name)
 {
-        for (size_t i = 0; i < roster->n; i++)
-                if (strcmp(runner_name(roster->slots[i].runner), name) == 0)
-                        return &roster->slots[i];
-        return NULL;
+        size_t place = slot_place(roster, name);
+
+        if (place == roster->n || strcmp(runner_name(roster->slots[place].runner), name) != 0)
+                return NULL;
+        return &roster->slots[place];
 }
 
 Runner *roster_find(const Roster *roster, const char *name)
@@ -88,6 +105,58 @@ int roster_check_clone(Store *store, const Machine *machine, Clone *ret)
         return 0;
 }
 
+/* ---- entries by name ---- */
+
+/* A host may have thousands of entries and runners: found by halving, not by walking. */
+typedef struct EntryIndex {
+        const Entry **entries; /* sorted by name, those of one name in the order of the file */
+        size_t n;
+} EntryIndex;
+
+static void entry_index_done(EntryIndex *index)
+{
+        free(index->entries);
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+        const Entry *x = *(const Entry *const *)a, *y = *(const Entry *const *)b;
+        int order = strcmp(x->name, y->name);
+
+        return order != 0 ? order : x->index < y->index ? -1 : 1;
+}
+
+static int entry_index_make(const EntryList *list, EntryIndex *ret)
+{
+        ret->entries = calloc(list->n_entries + 1, sizeof(*ret->entries));
+        if (!ret->entries)
+                return -ENOMEM;
+        ret->n = 0;
+        for (size_t i = 0; i < list->n_entries; i++)
+                if (list->entries[i].name)
+                        ret->entries[ret->n++] = &list->entries[i];
+        qsort(ret->entries, ret->n, sizeof(*ret->entries), compare_entries);
+        return 0;
+}
+
+static void hand_entries(const EntryIndex *index, Runner *runner)
+{
+        const char *name = runner_name(runner);
+        size_t low = 0, high = index->n, end;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (strcmp(index->entries[middle]->name, name) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        for (end = low; end < index->n && strcmp(index->entries[end]->name, name) == 0;)
+                end++;
+        runner_entries(runner, index->entries + low, end - low);
+}
+
 /* ---- making runners ---- */
 
 static int add_slot(Roster *roster, Runner *runner)
@@ -101,8 +170,19 @@ static int add_slot(Roster *roster, Runner *runner)
                 roster->slots = slots;
                 roster->allocated = allocated;
         }
-        roster->slots[roster->n++] = (Slot){ .runner = runner };
+        size_t place = slot_place(roster, runner_name(runner));
+        memmove(roster->slots + place + 1, roster->slots + place, (roster->n - place) * sizeof(*roster->slots));
+        roster->slots[place] = (Slot){ .runner = runner };
+        roster->n++;
         return 0;
+}
+
+static void remove_slot(Roster *roster, size_t i)
+{
+        (void)runner_free(roster->slots[i].runner);
+        (void)runner_config_unref(roster->slots[i].next);
+        memmove(roster->slots + i, roster->slots + i + 1, (roster->n - i - 1) * sizeof(*roster->slots));
+        roster->n--;
 }
 
 static Flow flow_of(const RunnerConfig *config)
@@ -153,7 +233,7 @@ static int load_record(Roster *roster, const char *name, const RunnerConfig *con
         return refused_record(name, config ? config->url : "", &why, ret);
 }
 
-static int make_runner(Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryList *entries,
+static int make_runner(Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryIndex *entries,
         Runner **ret, char **reterr)
 {
         const RunnerContext *context = roster->context;
@@ -174,12 +254,12 @@ static int make_runner(Roster *roster, const char *name, RunnerConfig *config, b
         if (r < 0)
                 return r;
         record = NULL;
-        runner_entries(runner, entries);
+        hand_entries(entries, runner);
         *ret = runner;
         return 0;
 }
 
-static int add_runner(Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryList *entries,
+static int add_runner(Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryIndex *entries,
         char **reterr)
 {
         _cleanup_(runner_freep) Runner *runner = NULL;
@@ -193,7 +273,7 @@ static int add_runner(Roster *roster, const char *name, RunnerConfig *config, bo
 }
 
 /* A record whose runner is not configured: kept while it owes something or still holds a token. */
-static int add_remembered(Roster *roster, const char *name, bool cloned, const EntryList *entries)
+static int add_remembered(Roster *roster, const char *name, bool cloned, const EntryIndex *entries)
 {
         _cleanup_free_ char *why = NULL;
 
@@ -202,10 +282,9 @@ static int add_remembered(Roster *roster, const char *name, bool cloned, const E
         int r = add_runner(roster, name, NULL, false, entries, &why);
         if (r < 0)
                 return r;
-        Runner *runner = roster->slots[roster->n - 1].runner;
+        Runner *runner = roster_find(roster, name);
         if (lifecycle_settled(runner_lifecycle(runner))) {
-                roster->n--;
-                (void)runner_free(runner);
+                remove_slot(roster, slot_place(roster, name));
                 return store_forget(roster->context->store, name, NULL);
         }
         log_warning(roster->context->log, LOG_FIELDS(.runner = name),
@@ -217,18 +296,21 @@ static int add_remembered(Roster *roster, const char *name, bool cloned, const E
 int roster_load(Roster *roster, const Config *config, bool cloned, const EntryList *entries, char **reterr)
 {
         _cleanup_(strings_freep) char **names = NULL;
-        int r;
+        _cleanup_(entry_index_done) EntryIndex index = {};
+        int r = entry_index_make(entries, &index);
 
+        if (r < 0)
+                return r;
         roster->config = config;
         for (size_t i = 0; i < config->n_runners; i++) {
-                r = add_runner(roster, config->runners[i]->name, config->runners[i], cloned, entries, reterr);
+                r = add_runner(roster, config->runners[i]->name, config->runners[i], cloned, &index, reterr);
                 if (r < 0)
                         return r;
         }
         r = store_list(roster->context->store, &names);
         for (size_t i = 0; r >= 0 && names[i]; i++)
                 if (!find_slot(roster, names[i]))
-                        r = add_remembered(roster, names[i], cloned, entries);
+                        r = add_remembered(roster, names[i], cloned, &index);
         return r;
 }
 
@@ -240,8 +322,14 @@ void roster_start(Roster *roster)
 
 void roster_entries(Roster *roster, const EntryList *list)
 {
+        _cleanup_(entry_index_done) EntryIndex index = {};
+
+        if (entry_index_make(list, &index) < 0) {
+                log_error(roster->context->log, NULL, "Out of memory; a change of config.toml is not looked at");
+                return;
+        }
         for (size_t i = 0; i < roster->n; i++)
-                runner_entries(roster->slots[i].runner, list);
+                hand_entries(&index, roster->slots[i].runner);
 }
 
 void roster_stop(Roster *roster, StopPlan plan, uint64_t deadline_usec)
@@ -292,14 +380,14 @@ static void free_changes(Change *changes, size_t n)
 }
 
 static int apply_change(Roster *roster, const Config *config, const Change *change, uint64_t deadline_usec,
-        const EntryList *entries, char **reterr)
+        const EntryIndex *entries, char **reterr)
 {
         Slot *slot = find_slot(roster, change->config->name);
 
         if (!slot) {
                 int r = add_runner(roster, change->config->name, change->config, false, entries, reterr);
                 if (r >= 0)
-                        runner_start(roster->slots[roster->n - 1].runner);
+                        runner_start(roster_find(roster, change->config->name));
                 return r;
         }
         if (slot->retiring || !url_equal(runner_url(slot->runner), change->config->url)) {
@@ -313,11 +401,14 @@ static int apply_change(Roster *roster, const Config *config, const Change *chan
 int roster_reload(Roster *roster, const Config *config, StopPlan withdraw, uint64_t deadline_usec, char **reterr)
 {
         _cleanup_(entry_list_freep) EntryList *entries = NULL;
+        _cleanup_(entry_index_done) EntryIndex index = {};
         Change *changes = calloc(config->n_runners + 1, sizeof(*changes));
         int r = changes ? prepare_changes(roster, config, changes, reterr) : -ENOMEM;
 
         if (r >= 0)
                 r = entries_load(roster->context->entries, &entries, reterr);
+        if (r >= 0)
+                r = entry_index_make(entries, &index);
         if (r < 0) {
                 free_changes(changes, config->n_runners);
                 return r;
@@ -332,7 +423,7 @@ int roster_reload(Roster *roster, const Config *config, StopPlan withdraw, uint6
         }
         for (size_t i = 0; i < config->n_runners; i++) {
                 _cleanup_free_ char *why = NULL;
-                int k = apply_change(roster, config, &changes[i], deadline_usec, entries, &why);
+                int k = apply_change(roster, config, &changes[i], deadline_usec, &index, &why);
 
                 if (k < 0)
                         log_error(roster->context->log, LOG_FIELDS(.runner = changes[i].config->name),
@@ -342,18 +433,11 @@ int roster_reload(Roster *roster, const Config *config, StopPlan withdraw, uint6
         return 0;
 }
 
-static void remove_slot(Roster *roster, size_t i)
-{
-        (void)runner_free(roster->slots[i].runner);
-        (void)runner_config_unref(roster->slots[i].next);
-        memmove(roster->slots + i, roster->slots + i + 1, (roster->n - i - 1) * sizeof(*roster->slots));
-        roster->n--;
-}
-
 /* The retired runner's record is on the disk; what it says there decides who follows. */
 static void follow(Roster *roster, size_t i)
 {
         _cleanup_(entry_list_freep) EntryList *entries = NULL;
+        _cleanup_(entry_index_done) EntryIndex index = {};
         _cleanup_(runner_config_unrefp) RunnerConfig *next = take_ptr(roster->slots[i].next);
         _cleanup_free_ char *name = strdup(runner_name(roster->slots[i].runner));
         _cleanup_free_ char *why = NULL;
@@ -368,13 +452,15 @@ static void follow(Roster *roster, size_t i)
         }
         int r = entries_load(roster->context->entries, &entries, &why);
         if (r >= 0)
-                r = add_runner(roster, name, next, false, entries, &why);
+                r = entry_index_make(entries, &index);
+        if (r >= 0)
+                r = add_runner(roster, name, next, false, &index, &why);
         if (r < 0) {
                 log_error(roster->context->log, LOG_FIELDS(.runner = name), "runner '%s': %s", name,
                         why ? why : strerror(-r));
                 return;
         }
-        runner_start(roster->slots[roster->n - 1].runner);
+        runner_start(roster_find(roster, name));
 }
 
 void roster_tidy(Roster *roster)

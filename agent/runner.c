@@ -439,24 +439,27 @@ static uint64_t entry_time(const struct timespec *t)
         return t->tv_sec <= 0 ? 0 : (uint64_t)t->tv_sec * USEC_PER_SEC + (uint64_t)t->tv_nsec / 1000;
 }
 
-void runner_entries(Runner *r, const EntryList *list)
+static EntryView entry_view(const Entry *entry)
+{
+        bool usable = entry->token && !(entry->problems & (ENTRY_PROBLEM_TOKEN_BLANK | ENTRY_PROBLEM_REFERENCE)) &&
+                      !token_complaint(entry->token);
+
+        return (EntryView){
+                .token = usable ? entry->token : NULL,
+                .runner_id = entry->id,
+                .obtained_at_usec = entry_time(&entry->obtained_at),
+                .expires_at_usec = entry_time(&entry->expires_at),
+        };
+}
+
+void runner_entries(Runner *r, const Entry *const *entries, size_t n_entries)
 {
         EntryView views[LIFECYCLE_CANDIDATES_MAX];
-        size_t n = 0, from = 0;
-        const Entry *entry;
+        size_t n = 0;
 
-        while (n < ELEMENTS(views) && (entry = entry_list_find(list, from, r->name, runner_url(r)))) {
-                bool usable = entry->token && !(entry->problems & (ENTRY_PROBLEM_TOKEN_BLANK | ENTRY_PROBLEM_REFERENCE)) &&
-                              !token_complaint(entry->token);
-
-                views[n++] = (EntryView){
-                        .token = usable ? entry->token : NULL,
-                        .runner_id = entry->id,
-                        .obtained_at_usec = entry_time(&entry->obtained_at),
-                        .expires_at_usec = entry_time(&entry->expires_at),
-                };
-                from = entry->index + 1;
-        }
+        for (size_t i = 0; i < n_entries && n < ELEMENTS(views); i++)
+                if (url_equal(entries[i]->url, runner_url(r)))
+                        views[n++] = entry_view(entries[i]);
         Event event = event_make(r, EVENT_ENTRIES);
         event.entries = views;
         event.n_entries = n;

@@ -51,7 +51,7 @@ RunnerConfig *runner_config(const Runner *runner);
 Lifecycle *runner_lifecycle(const Runner *runner);
 
 /* Events from outside. */
-void runner_entries(Runner *runner, const EntryList *list);
+void runner_entries(Runner *runner, const Entry *const *entries, size_t n); /* all that have its name */
 void runner_start(Runner *runner);
 void runner_command(Runner *runner, Command command);
 void runner_stop(Runner *runner, StopPlan plan, uint64_t deadline_usec);
