@@ -105,7 +105,7 @@ static int find_choice(const SchemaRow *row, const char *text, size_t *ret, char
 
 static int parse_choice(const SchemaRow *row, const char *text, void *field, char **reterr)
 {
-        size_t index;
+        size_t index = 0;
         int r = find_choice(row, text, &index, reterr);
 
         return r < 0 ? r : set_string(field, text);
@@ -113,7 +113,7 @@ static int parse_choice(const SchemaRow *row, const char *text, void *field, cha
 
 static int parse_enum(const SchemaRow *row, const char *text, void *field, char **reterr)
 {
-        size_t index;
+        size_t index = 0;
         int r = find_choice(row, text, &index, reterr);
 
         if (r >= 0)
@@ -231,7 +231,7 @@ static int take_termination(const SchemaRow *row, char ***items, void *field, ch
         bool alone = false;
 
         for (size_t i = 0; (*items)[i]; i++) {
-                size_t index;
+                size_t index = 0;
                 int r = find_choice(row, (*items)[i], &index, reterr);
 
                 if (r < 0)
