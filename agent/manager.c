@@ -19,6 +19,8 @@
 
 /* What a stop that withdraws nothing may take: the grace of calls that must not be cut. */
 #define STOP_QUICK_USEC (900 * USEC_PER_MSEC)
+/* What comes after the last runner has stopped: files, connections, a program of `exec:` that is ended. */
+#define STOP_TEARDOWN_USEC (10 * USEC_PER_SEC)
 
 /* After the status was written, it rests this many times as long as that took. */
 #define PUBLISH_REST 20
@@ -443,6 +445,8 @@ static void on_stop_reason(void *userdata, StopReason reason)
         log_info(m->log, NULL, "Stopping (%s): the runners are %s", stop_reason_to_string(reason),
                 plan.withdraw ? "withdrawn" : plan.hand_back ? "kept, and handed back to gitlab-runner" : "kept");
         uint64_t deadline = usec_add(now.boottime_usec, span);
+        /* The unit's TimeoutStopSec= knows nothing of a longer stop_timeout. */
+        (void)systemd_extend_timeout(usec_add(span, STOP_TEARDOWN_USEC));
         roster_stop(m->roster, plan, deadline);
         /* The runners end by themselves at the deadline; this is for what would not. */
         (void)sd_event_add_time(m->event, &m->stop_timer_source, CLOCK_BOOTTIME, usec_add(deadline, USEC_PER_SEC / 10),
