@@ -9,11 +9,11 @@
 #include "agent/core/text.h"
 #include "agent/core/verdict.h"
 
-void outcome_done(Outcome *outcome)
+void outcome_done(CallOutcome *outcome)
 {
         free(outcome->message);
         free(outcome->advice);
-        *outcome = (Outcome){0};
+        *outcome = (CallOutcome){0};
 }
 
 #define WHO(credential) (1U << (credential))
@@ -114,7 +114,7 @@ static int advise_scope(const json_t *body, char **ret)
         return asprintf(ret, "the access token needs one of these scopes: %s", shown) < 0 ? -ENOMEM : 0;
 }
 
-static int advise(const Endpoint *endpoint, const json_t *body, Outcome *o)
+static int advise(const Endpoint *endpoint, const json_t *body, CallOutcome *o)
 {
         char span[TIME_SPAN_MAX];
 
@@ -132,7 +132,7 @@ static int advise(const Endpoint *endpoint, const json_t *body, Outcome *o)
         return 0;
 }
 
-static OutcomeKind judge_status(const Judgement *j, const Reply *reply, bool is_json)
+static CallOutcomeKind judge_status(const Judgement *j, const Reply *reply, bool is_json)
 {
         unsigned status = reply->status;
 
@@ -176,7 +176,7 @@ static Call rules_of(const Endpoint *endpoint, const Reply *reply)
         return taken_for_id ? CALL_DELETE_MANAGER : CALL_SHOW;
 }
 
-static int read_failure(const Endpoint *endpoint, const Reply *reply, const json_t *body, Now now, Outcome *o)
+static int read_failure(const Endpoint *endpoint, const Reply *reply, const json_t *body, Now now, CallOutcome *o)
 {
         _cleanup_(judgement_done) Judgement j = {0};
 
@@ -205,7 +205,7 @@ static int read_failure(const Endpoint *endpoint, const Reply *reply, const json
 }
 
 /* Whether the answer holds what a success of this row does. */
-static bool is_complete(const Endpoint *endpoint, const json_t *body, const Reply *reply, Outcome *o)
+static bool is_complete(const Endpoint *endpoint, const json_t *body, const Reply *reply, CallOutcome *o)
 {
         Slice token;
 
@@ -242,9 +242,9 @@ static bool is_success(const Endpoint *endpoint, const Reply *reply)
                (endpoint->shape == SHAPE_NONE && (reply->status == 200 || reply->status == 204));
 }
 
-int outcome_read(const Endpoint *endpoint, const Reply *reply, Now now, Outcome *ret)
+int outcome_read(const Endpoint *endpoint, const Reply *reply, Now now, CallOutcome *ret)
 {
-        _cleanup_(outcome_done) Outcome outcome = {.kind = OUTCOME_DONE};
+        _cleanup_(outcome_done) CallOutcome outcome = {.kind = OUTCOME_DONE};
         _cleanup_json_ json_t *body = NULL;
 
         if (reply->transport == TRANSPORT_OK) {
@@ -261,17 +261,17 @@ int outcome_read(const Endpoint *endpoint, const Reply *reply, Now now, Outcome 
                         return r;
         }
         *ret = outcome;
-        outcome = (Outcome){0};
+        outcome = (CallOutcome){0};
         return 0;
 }
 
-bool outcome_retryable(const Endpoint *endpoint, const Outcome *outcome)
+bool outcome_retryable(const Endpoint *endpoint, const CallOutcome *outcome)
 {
         return outcome->kind == OUTCOME_AGAIN && endpoint->repeatable && !outcome->too_large && !outcome->throttled &&
                (outcome->status == 0 || outcome->status >= 500 || outcome->status == 408 || outcome->status == 409);
 }
 
-bool outcome_done_before(const Endpoint *endpoint, const Outcome *outcome)
+bool outcome_done_before(const Endpoint *endpoint, const CallOutcome *outcome)
 {
         if (!is_delete(endpoint))
                 return false;

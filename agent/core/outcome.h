@@ -11,16 +11,16 @@
 #include "agent/core/reply.h"
 #include "agent/core/slice.h"
 
-typedef enum OutcomeKind {
+typedef enum CallOutcomeKind {
         OUTCOME_DONE,
         OUTCOME_FAILED,  /* asking again the same way will not help */
         OUTCOME_AGAIN,   /* not reached, failed inside, throttled, or no answer of GitLab's */
         OUTCOME_REFUSED, /* 401, 403, 410: the token, or what it may do */
         _OUTCOME_KIND_MAX,
-} OutcomeKind;
+} CallOutcomeKind;
 
-typedef struct Outcome {
-        OutcomeKind kind;
+typedef struct CallOutcome {
+        CallOutcomeKind kind;
         unsigned status;     /* 0: no HTTP answer */
         Slice body;          /* the JSON value that came, borrowed from the reply; empty: none */
         bool text_only;      /* verify's text `200` */
@@ -35,18 +35,18 @@ typedef struct Outcome {
         uint64_t spread_usec;
         char *message; /* one line, without secrets; NULL if done */
         char *advice;  /* what to do; NULL: nothing to say */
-} Outcome;
+} CallOutcome;
 
 /* Judges REPLY, which must outlive RET. Returns 0 or -ENOMEM. */
-int outcome_read(const Endpoint *endpoint, const Reply *reply, Now now, Outcome *ret);
-void outcome_done(Outcome *outcome);
+int outcome_read(const Endpoint *endpoint, const Reply *reply, Now now, CallOutcome *ret);
+void outcome_done(CallOutcome *outcome);
 
 /* Whether sending the call again by itself is safe and may help: never what is not idempotent. */
-bool outcome_retryable(const Endpoint *endpoint, const Outcome *outcome);
+bool outcome_retryable(const Endpoint *endpoint, const CallOutcome *outcome);
 
 /* Whether a refusal of the call's repetition says that its first sending, whose answer got lost, did its work: what
  * was to be deleted is gone. */
-bool outcome_done_before(const Endpoint *endpoint, const Outcome *outcome);
+bool outcome_done_before(const Endpoint *endpoint, const CallOutcome *outcome);
 
 /* "GitLab 15.11.13 has no POST /user/runners: …"; VERSION is what GET /version told, NULL: unknown. */
 int outcome_explain_route(const Endpoint *endpoint, const char *version, char **ret);

@@ -1,6 +1,7 @@
 #include "agent/core/prune.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/base/cleanup.h"
@@ -14,17 +15,17 @@ static bool is_old(uint64_t at_usec, uint64_t now_usec, uint64_t span_usec)
 static Prune decide_age(const PruneFacts *f, uint64_t now_usec, uint64_t span_usec)
 {
         switch (f->contacted) {
-        case TOLD_YES:
+        case FACT_YES:
                 if (f->contacted_at_usec == 0)
                         return PRUNE_SKIP_CONTACT;
                 return is_old(f->contacted_at_usec, now_usec, span_usec) ? PRUNE_DELETE : PRUNE_KEEP_RECENT;
-        case TOLD_NO:
+        case FACT_NO:
                 /* It may have been made a minute ago, for a host that is still starting. */
                 if (f->created_at_usec == 0)
                         return PRUNE_SKIP_CREATION;
                 return is_old(f->created_at_usec, now_usec, span_usec) ? PRUNE_DELETE : PRUNE_KEEP_RECENT;
-        case TOLD_UNKNOWN:
-        case _TOLD_MAX:
+        case FACT_UNKNOWN:
+        case _FACT_MAX:
                 break;
         }
         return PRUNE_SKIP_CONTACT;
@@ -32,25 +33,25 @@ static Prune decide_age(const PruneFacts *f, uint64_t now_usec, uint64_t span_us
 
 Prune prune_decide(const PruneFacts *f, uint64_t now_usec, uint64_t span_usec)
 {
-        if (f->matches == TOLD_NO)
+        if (f->matches == FACT_NO)
                 return PRUNE_KEEP_FILTERED;
-        if (f->online == TOLD_YES)
+        if (f->online == FACT_YES)
                 return PRUNE_KEEP_ONLINE;
-        if (f->running_jobs == TOLD_YES)
+        if (f->running_jobs == FACT_YES)
                 return PRUNE_KEEP_RUNNING;
-        if (f->live_manager == TOLD_YES)
+        if (f->live_manager == FACT_YES)
                 return PRUNE_KEEP_MANAGER;
 
         Prune age = decide_age(f, now_usec, span_usec);
         if (age != PRUNE_DELETE)
                 return age;
-        if (f->matches != TOLD_YES)
+        if (f->matches != FACT_YES)
                 return PRUNE_SKIP_FILTERS;
-        if (f->online != TOLD_NO)
+        if (f->online != FACT_NO)
                 return PRUNE_SKIP_ONLINE;
-        if (f->running_jobs != TOLD_NO)
+        if (f->running_jobs != FACT_NO)
                 return PRUNE_SKIP_JOBS;
-        if (f->live_manager != TOLD_NO)
+        if (f->live_manager != FACT_NO)
                 return PRUNE_SKIP_MANAGERS;
         return PRUNE_DELETE;
 }
@@ -111,19 +112,116 @@ void prune_read_details(Slice details, PruneFacts *f)
         f->contacted_at_usec = read_time(details, "contacted_at");
         f->created_at_usec = read_time(details, "created_at");
         if (slice_member(details, "contacted_at", &value))
-                f->contacted = slice_is_null(value) ? TOLD_NO : TOLD_YES;
+                f->contacted = slice_is_null(value) ? FACT_NO : FACT_YES;
         if (slice_member(details, "online", &value)) {
                 if (slice_is(value, "true"))
-                        f->online = TOLD_YES;
-                else if (slice_is(value, "false") || (slice_is_null(value) && f->contacted == TOLD_NO))
-                        f->online = TOLD_NO;
+                        f->online = FACT_YES;
+                else if (slice_is(value, "false") || (slice_is_null(value) && f->contacted == FACT_NO))
+                        f->online = FACT_NO;
         }
         if (slice_member(details, "status", &value) && slice_text_is(value, "online"))
-                f->online = TOLD_YES;
+                f->online = FACT_YES;
         if (slice_member(details, "job_execution_status", &value)) {
                 if (slice_text_is(value, "active"))
-                        f->running_jobs = TOLD_YES;
+                        f->running_jobs = FACT_YES;
                 else if (slice_text_is(value, "idle"))
-                        f->running_jobs = TOLD_NO;
+                        f->running_jobs = FACT_NO;
         }
+}
+
+static Fact told(bool value)
+{
+        return value ? FACT_YES : FACT_NO;
+}
+
+static Fact match_text(Slice details, const char *key, const char *text)
+{
+        Slice value;
+
+        return slice_member(details, key, &value) && slice_is_string(value) ? told(slice_text_is(value, text))
+                                                                            : FACT_UNKNOWN;
+}
+
+/* `paused`, and before it `active`. */
+static Fact match_paused(Slice details, bool wanted)
+{
+        Slice value;
+
+        if (slice_member(details, "paused", &value))
+                return told(slice_is(value, "true") == wanted);
+        if (slice_member(details, "active", &value))
+                return told(slice_is(value, "false") == wanted);
+        return FACT_UNKNOWN;
+}
+
+/* The words of `status`, and of `scope` before it. */
+static Fact match_word(Slice details, const char *word)
+{
+        Slice value;
+
+        if (strcmp(word, "active") == 0 || strcmp(word, "paused") == 0)
+                return match_paused(details, strcmp(word, "paused") == 0);
+        if (strcmp(word, "shared") == 0)
+                return slice_member(details, "is_shared", &value) ? told(slice_is(value, "true")) : FACT_UNKNOWN;
+        if (strcmp(word, "specific") == 0)
+                return slice_member(details, "is_shared", &value) ? told(slice_is(value, "false")) : FACT_UNKNOWN;
+        if (strstr(word, "_type"))
+                return match_text(details, "runner_type", word);
+        if (strcmp(word, "never_contacted") == 0 || strcmp(word, "not_connected") == 0)
+                return slice_member(details, "contacted_at", &value) ? told(slice_is_null(value)) : FACT_UNKNOWN;
+        if (strcmp(word, "stale") == 0)
+                return match_text(details, "status", word);
+        /* `offline` includes the stale ones, and leaves out those never heard of. */
+        if (!slice_member(details, "online", &value))
+                return FACT_UNKNOWN;
+        return told(slice_is(value, strcmp(word, "online") == 0 ? "true" : "false"));
+}
+
+static Fact match_tags(Slice details, char *const *tags)
+{
+        Slice list, tag;
+
+        if (!slice_member(details, "tag_list", &list) || !slice_is_array(list))
+                return FACT_UNKNOWN;
+        for (; *tags; tags++) {
+                SliceCursor cursor = slice_enter(list);
+                bool found = false;
+
+                while (!found && slice_next_item(&cursor, &tag))
+                        found = slice_text_is(tag, *tags);
+                if (!found)
+                        return FACT_NO;
+        }
+        return FACT_YES;
+}
+
+/* By component: 1 is no prefix of 16. Details tell only one version of a runner's machines. */
+static Fact match_version(Slice details, const char *prefix)
+{
+        _cleanup_free_ char *version = NULL;
+        size_t n = strlen(prefix);
+        Slice value;
+
+        while (n > 0 && prefix[n - 1] == '.')
+                n--;
+        if (!slice_member(details, "version", &value) || slice_text(value, &version) < 0)
+                return FACT_UNKNOWN;
+        bool fits = strncmp(version, prefix, n) == 0 && !(version[n] >= '0' && version[n] <= '9');
+        return fits ? FACT_YES : FACT_UNKNOWN;
+}
+
+Fact prune_match(const Argument *filter, Slice details, unsigned release)
+{
+        if (strcmp(filter->name, "type") == 0)
+                return match_text(details, "runner_type", filter->text);
+        if (strcmp(filter->name, "status") == 0 || strcmp(filter->name, "scope") == 0)
+                return match_word(details, filter->text);
+        if (strcmp(filter->name, "paused") == 0)
+                return match_paused(details, filter->integer);
+        if (strcmp(filter->name, "tag_list") == 0)
+                return match_tags(details, filter->list);
+        if (strcmp(filter->name, "version_prefix") == 0)
+                return release >= RELEASE(16, 0) ? FACT_YES : match_version(details, filter->text);
+        /* Whose list it is stands in the path, which no server ignores. */
+        return strcmp(filter->name, "id") == 0 ? FACT_YES : FACT_UNKNOWN;
 }

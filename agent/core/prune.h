@@ -5,22 +5,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/core/endpoint.h"
 #include "agent/core/slice.h"
 
 /* What GitLab told, or could not tell. */
-typedef enum Told {
-        TOLD_UNKNOWN,
-        TOLD_NO,
-        TOLD_YES,
-        _TOLD_MAX,
-} Told;
+typedef enum Fact {
+        FACT_UNKNOWN,
+        FACT_NO,
+        FACT_YES,
+        _FACT_MAX,
+} Fact;
 
 typedef struct PruneFacts {
-        Told matches; /* the filters, as far as the server itself may have ignored them */
-        Told online;  /* null counts as no where it never called */
-        Told running_jobs;
-        Told live_manager;          /* one that is online, or was heard of within the span */
-        Told contacted;             /* whether it ever called */
+        Fact matches; /* the filters, as far as the server itself may have ignored them */
+        Fact online;  /* null counts as no where it never called */
+        Fact running_jobs;
+        Fact live_manager;          /* one that is online, or was heard of within the span */
+        Fact contacted;             /* whether it ever called */
         uint64_t contacted_at_usec; /* realtime by the server's clock; 0: not told */
         uint64_t created_at_usec;   /* 0: not told */
 } PruneFacts;
@@ -56,3 +57,7 @@ bool prune_manager_is_live(Slice manager, uint64_t now_usec, uint64_t offline_fo
 
 /* Fills what a runner's details tell: online, contacted, contact and creation, running_jobs where it is there. */
 void prune_read_details(Slice details, PruneFacts *facts);
+
+/* Whether a runner with these DETAILS fits one filter of its list. Servers ignore filters that they do not know, and
+ * deleting what was not asked for would be the worst reading. RELEASE is the server's, 0: unknown. */
+Fact prune_match(const Argument *filter, Slice details, unsigned release);
