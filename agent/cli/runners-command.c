@@ -16,6 +16,17 @@ static const struct {
         {"resume", "update", "paused", false, "let it take jobs again"},
 };
 
+/* What commands of several rows do, taken together. */
+static const struct {
+        const char *name;
+        const char *help;
+} titles[] = {
+        {"list", "runners: one's own, a group's, a project's or all of the instance"},
+        {"delete", "delete runners with all their managers"},
+        {"reset-token", "replace a runner's authentication token"},
+        {"reset-registration-token", "replace the registration token of a group, a project or the instance"},
+};
+
 static const CommonOption common[_COMMON_MAX] = {
         [COMMON_URL] = {"url", "URL", "the GitLab; else the configuration's only one, else $CI_SERVER_URL"},
         [COMMON_ACCESS_TOKEN] = {"access-token", "SOURCE", "where the access token is; else env:GITLAB_TOKEN"},
@@ -66,6 +77,9 @@ static void collect_rows(RunnersCommand *command, const char *name)
 static void take_rows(EndpointId id, RunnersCommand *ret)
 {
         *ret = (RunnersCommand){.name = endpoint_get(id)->command, .help = endpoint_get(id)->help};
+        for (size_t i = 0; i < ELEMENTS(titles); i++)
+                if (strcmp(titles[i].name, ret->name) == 0)
+                        ret->help = titles[i].help;
         collect_rows(ret, ret->name);
 }
 

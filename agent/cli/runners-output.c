@@ -212,7 +212,7 @@ static int print_members(Output *output, Slice object, uint64_t now_usec)
                 (void)fprintf(output->stream, "%s:", name);
                 unsigned width = view_width(name) + 1;
                 print_blanks(output, width < NAME_WIDTH ? NAME_WIDTH - width : 1);
-                print_coloured(output, colour, secret ? "***" : text);
+                print_coloured(output, colour, secret ? "***" : *text ? text : "-");
                 (void)fputc('\n', output->stream);
                 if (slice_text_is(key, "token") && text)
                         explicit_bzero(text, strlen(text));

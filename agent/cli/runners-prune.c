@@ -42,6 +42,18 @@ static int add_candidate(Pruning *p, int64_t id)
         return 0;
 }
 
+/* A group's and a project's list also shows the instance's runners, which are not theirs to prune, unless asked for.
+ */
+static bool is_out_of_place(const Pruning *p, Slice row)
+{
+        Slice value;
+
+        if (!invocation_argument(p->invocation, "id") || invocation_argument(p->invocation, "type"))
+                return false;
+        return (slice_member(row, "runner_type", &value) && slice_text_is(value, "instance_type")) ||
+               (slice_member(row, "is_shared", &value) && slice_is(value, "true"));
+}
+
 /* Those that are online need no closer look. */
 static int take_rows(const Slice *rows, size_t n, void *userdata)
 {
@@ -50,6 +62,8 @@ static int take_rows(const Slice *rows, size_t n, void *userdata)
         int64_t id;
 
         for (size_t i = 0; i < n; i++) {
+                if (is_out_of_place(p, rows[i]))
+                        continue;
                 p->n_listed++;
                 if ((slice_member(rows[i], "online", &value) && slice_is(value, "true")) ||
                         !slice_member(rows[i], "id", &value) || slice_integer(value, &id) < 0)
@@ -211,7 +225,7 @@ static int delete_runner(Pruning *p, int64_t id)
 static int prune_one(Pruning *p, int64_t id)
 {
         _cleanup_(pending_done) Pending details = {0};
-        Prune prune;
+        Prune prune = PRUNE_KEEP_RECENT;
 
         int code = examine(p, id, &details, &prune);
         if (code != EXIT_DONE)

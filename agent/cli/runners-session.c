@@ -167,13 +167,16 @@ static void on_secret(int error, const Secret *secret, const char *message, void
 
 static int read_source(Session *session, const SecretSource *source, const char *remedy, Secret **ret)
 {
+        SecretReader *reader = NULL;
         Reading reading = {0};
 
-        int r = secret_reader_start(session->event, source, on_secret, &reading, NULL);
+        int r = secret_reader_start(session->event, source, on_secret, &reading, &reader);
         while (r >= 0 && !reading.done)
                 r = sd_event_run(session->event, UINT64_MAX);
         if (r >= 0)
                 r = reading.error;
+        else if (!reading.done)
+                (void)secret_reader_cancel(reader);
         if (r < 0)
                 complain(session, "%s%s", reading.message ? reading.message : strerror(-r), remedy);
         free(reading.message);
@@ -316,11 +319,13 @@ static uint64_t retry_delay(Pending *pending)
 
         if (o->throttled && session->patient && pending->endpoint->repeatable && pending->throttles < THROTTLES_MAX) {
                 pending->throttles++;
-                return schedule_wait(&session->random, o->wait_usec, 0, 0, USEC_PER_SEC);
+                uint64_t wait = schedule_wait(&session->random, o->wait_usec, 0, 0, USEC_PER_SEC);
+                return wait + USEC_PER_SEC - 1 - (wait + USEC_PER_SEC - 1) % USEC_PER_SEC;
         }
         if (outcome_retryable(pending->endpoint, o) && pending->tries - pending->throttles < TRIES_MAX) {
                 uint64_t delay = schedule_backoff(
                         &session->random, pending->tries - pending->throttles, RETRY_MIN_USEC, RETRY_MAX_USEC);
+                delay -= delay % (10 * USEC_PER_MSEC);
                 return o->wait_usec > delay ? o->wait_usec : delay;
         }
         return 0;

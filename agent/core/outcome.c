@@ -38,8 +38,8 @@ static const struct Advice {
                 "unassign it from its other projects first (runners unassign), or delete it as an administrator"},
         {403, "is locked", NULL, ACCESS, "unlock it first: runners update ID --locked=false"},
         {403, "is a group runner", NULL, ACCESS, "a group runner serves all projects of its group already"},
-        {403, "Only one project", NULL, ACCESS, "delete the runner instead: runners delete ID"},
-        {403, "owner project", NULL, ACCESS, "delete the runner instead: runners delete ID"},
+        {403, "Only one project", NULL, ACCESS, "see `runners delete ID`"},
+        {403, "owner project", NULL, ACCESS, "see `runners delete ID`"},
         {403, "No access granted", NULL, ACCESS,
                 "it takes a Maintainer of the project, an Owner of the group, or, for an instance runner, an "
                 "administrator, whose token also needs the scope admin_mode where admin mode is enforced"},
