@@ -169,6 +169,7 @@ static void finish_each(Wish *wishes, size_t n, const EntryResult *results)
 }
 
 static int arm_settle(Entries *e);
+static void look(Entries *e, bool settled);
 
 /* One attempt: read, edit, replace. -ESTALE: somebody wrote in between; -EAGAIN: the file must settle first. */
 static int commit_once(Entries *e, const Wish *wishes, size_t n, EntryResult *results, char **reterr)
@@ -212,6 +213,14 @@ static int commit_once(Entries *e, const Wish *wishes, size_t n, EntryResult *re
         return 0;
 }
 
+static bool any_stale(const EntryResult *results, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (results[i].outcome == ENTRY_OUTCOME_FAILED && results[i].error == -ESTALE)
+                        return true;
+        return false;
+}
+
 static int on_commit(sd_event_source *source, void *userdata)
 {
         Entries *e = userdata;
@@ -244,7 +253,13 @@ static int on_commit(sd_event_source *source, void *userdata)
         if (!e->watch_sources[0] && e->changed)
                 (void)entries_watch(e, e->changed, e->userdata);
         finish_each(wishes, n, results);
+        bool surprised = any_stale(results, n);
         entry_results_done(results, n + 1);
+        if (surprised) {
+                /* Somebody else's token stood there, of which its runner has not heard yet. */
+                e->seen = secret_free(e->seen);
+                look(e, false);
+        }
         return 0;
 }
 

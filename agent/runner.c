@@ -24,8 +24,6 @@ struct Runner {
         SecretReader *reader;
         bool asked_entries;
         bool asked_teller;
-        bool removing;
-        char *removing_url;
         sd_event_source *timer_source;
 };
 
@@ -202,15 +200,7 @@ static void want_entry(void *userdata, EntryEdit *edit)
 {
         Runner *r = userdata;
 
-        if (r->removing)
-                *edit = (EntryEdit){
-                        .kind = ENTRY_EDIT_REMOVE,
-                        .index = ENTRY_INDEX_NONE,
-                        .name = r->name,
-                        .url = r->removing_url,
-                };
-        else
-                lifecycle_entry_edit(r->lifecycle, edit);
+        lifecycle_entry_edit(r->lifecycle, edit);
 }
 
 /* ---- carrying out ---- */
@@ -237,17 +227,6 @@ static int start_send(Runner *r, const Action *action)
                 return k;
         r->calling = action->call;
         return http_start(r->context.http, action->target, &request, on_reply, r, &r->transfer);
-}
-
-static int start_remove(Runner *r, const char *url)
-{
-        int k = replace_string(&r->removing_url, url);
-
-        if (k < 0)
-                return k;
-        r->removing = true;
-        r->asked_entries = true;
-        return entries_submit(r->context.entries, want_entry, on_entries, r);
 }
 
 static int prepare(Runner *r, const Record *record, char **reterr)
@@ -322,14 +301,10 @@ static bool carry_out(Runner *r, const Action *action, Event *event, char **mess
                 break;
         }
         case ACTION_WRITE_ENTRY:
-                *event = event_make(r, EVENT_DISK);
-                r->removing = false;
-                r->asked_entries = true;
-                k = entries_submit(r->context.entries, want_entry, on_entries, r);
-                break;
         case ACTION_REMOVE_ENTRY:
                 *event = event_make(r, EVENT_DISK);
-                k = start_remove(r, action->url);
+                r->asked_entries = true;
+                k = entries_submit(r->context.entries, want_entry, on_entries, r);
                 break;
         case ACTION_TELL:
                 *event = event_make(r, EVENT_TOLD);
@@ -408,7 +383,6 @@ Runner *runner_free(Runner *r)
         (void)lifecycle_free(r->lifecycle);
         (void)runner_plan_free(r->plan);
         (void)runner_config_unref(r->config);
-        free(r->removing_url);
         free(r->name);
         free(r);
         return NULL;
@@ -441,11 +415,8 @@ static uint64_t entry_time(const struct timespec *t)
 
 static EntryView entry_view(const Entry *entry)
 {
-        bool usable = entry->token && !(entry->problems & (ENTRY_PROBLEM_TOKEN_BLANK | ENTRY_PROBLEM_REFERENCE)) &&
-                      !token_complaint(entry->token);
-
         return (EntryView){
-                .token = usable ? entry->token : NULL,
+                .token = entry_is_usable(entry) ? entry->token : NULL,
                 .runner_id = entry->id,
                 .obtained_at_usec = entry_time(&entry->obtained_at),
                 .expires_at_usec = entry_time(&entry->expires_at),

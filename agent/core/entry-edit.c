@@ -350,6 +350,21 @@ static int set_concurrent(Batch *b, const EntryEdit *edit, EntryResult *result)
         return r;
 }
 
+/* Of N entries with one identity the one that a guarded edit may touch; NULL: none. */
+static const Identity *find_guarded(const Batch *b, const EntryEdit *edit, const Identity *first, size_t n)
+{
+        const Secret *wanted[] = {edit->token, edit->holds};
+
+        for (size_t k = 0; k < ELEMENTS(wanted); k++)
+                for (size_t i = 0; wanted[k] && i < n; i++)
+                        if (secret_equal(b->list->entries[first[i].number].token, wanted[k]))
+                                return &first[i];
+        for (size_t i = 0; edit->kind != ENTRY_EDIT_REMOVE && i < n; i++)
+                if (!entry_is_usable(&b->list->entries[first[i].number]))
+                        return &first[i];
+        return NULL;
+}
+
 /* Finds the entry that an edit means; *ret_key is its identity, if it goes by that. */
 static int find_entry(const Batch *b, const EntryEdit *edit, EntryResult *result, char **ret_key)
 {
@@ -362,11 +377,15 @@ static int find_entry(const Batch *b, const EntryEdit *edit, EntryResult *result
                         return r;
                 if (*ret_key)
                         identity = find_identity(&b->old, *ret_key, &result->matches);
+                if (identity && edit->guarded)
+                        identity = find_guarded(b, edit, identity, result->matches);
                 if (identity)
                         result->index = identity->number;
+                else if (result->matches > 0 && edit->kind != ENTRY_EDIT_REMOVE)
+                        return -ESTALE;
         } else
                 result->matches = edit->index < b->list->n_entries;
-        if (result->matches > 0)
+        if (result->index != ENTRY_INDEX_NONE && result->matches > 0)
                 result->problems = b->list->entries[result->index].problems;
         return 0;
 }
@@ -383,6 +402,8 @@ static int apply_edit(Batch *b, const EntryEdit *edits, size_t i, EntryResult *r
         }
 
         int r = find_entry(b, edit, result, &key);
+        if (r == -ESTALE)
+                return fail(result, r, "config.toml holds a token there that somebody else has written");
         if (r < 0)
                 return r;
         if (edit->index != ENTRY_INDEX_NONE && result->matches == 0)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/core/entry-key.h"
+#include "agent/core/token.h"
 #include "agent/core/url.h"
 
 bool entry_time_is_zero(const struct timespec *t)
@@ -318,6 +319,12 @@ EntryList *entry_list_free(EntryList *list)
         free(list->entries);
         free(list);
         return NULL;
+}
+
+bool entry_is_usable(const Entry *entry)
+{
+        return entry->token && !(entry->problems & (ENTRY_PROBLEM_TOKEN_BLANK | ENTRY_PROBLEM_REFERENCE)) &&
+               !token_complaint(entry->token);
 }
 
 const Entry *entry_list_find(const EntryList *list, size_t from, const char *name, const char *url)

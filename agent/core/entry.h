@@ -87,6 +87,9 @@ EntryList *entry_list_free(EntryList *list);
 
 DEFINE_CLEANUP(EntryList, entry_list_free)
 
+/* Whether gitlab-runner can work with its token as it is read here. */
+bool entry_is_usable(const Entry *entry);
+
 /* The first entry at or after `from` with this name and (as gitlab-runner normalises) this url, or NULL. */
 const Entry *entry_list_find(const EntryList *list, size_t from, const char *name, const char *url);
 
@@ -103,6 +106,11 @@ typedef enum EntryEditKind {
 typedef struct EntryEdit {
         EntryEditKind kind;
         size_t index;
+        /* Without an index: of several entries with `name` and `url` take the one that holds this token, or `token`,
+         * or (unless it is to be removed) none that could be used. If all hold others, somebody has changed them:
+         * -ESTALE, and nothing to remove. */
+        bool guarded;
+        const Secret *holds;
         const char *name; /* with an index: the new name, or NULL */
         const char *url;  /* left as written where url_equal() */
         const int64_t *id;
@@ -132,8 +140,8 @@ typedef struct EntryResult {
         size_t matches; /* entries with that name and url in the old file: more than 1 needs an index to be exact */
         unsigned problems; /* of EntryProblem, of the entry as it was */
         int error;     /* negative errno if FAILED: -EINVAL (value not writable), -ENOENT (no such index), -EEXIST (an
-                        * earlier edit of the batch has that entry), -ENOTUNIQ (`runners` in two spellings),
-                        * -EOPNOTSUPP (the file's form does not take it) */
+                        * earlier edit of the batch has that entry), -ESTALE (guarded), -ENOTUNIQ (`runners` in two
+                        * spellings),     -EOPNOTSUPP (the file's form does not take it) */
         char *message; /* if FAILED; caller frees, see entry_results_done() */
 } EntryResult;
 

@@ -3,23 +3,24 @@
 
 #include "agent/core/lifecycle-internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#define MARKER_PREFIX "rr-"
-
-static void enrol_again(Lifecycle *l, const Judgement *j)
+/* Ends a try that may be made again as it is. */
+void enrol_again(Lifecycle *l, const Judgement *j)
 {
-        const char *rule;
+        const char *words = judgement_words(j), *rule;
+        bool said = l->reason && strcmp(l->reason, words) == 0;
 
+        if (j->verdict == VERDICT_PERMANENT && !said)
+                lifecycle_notice(l, NOTICE_TROUBLE, "%s", words);
         l->attempt++;
         uint64_t wait = judgement_wait(l, j, l->attempt, &rule);
         lifecycle_set_due(l, DUE_ENROL, wait, rule);
-        lifecycle_because(l, "%s", judgement_words(j));
-        lifecycle_finish(l, COMMAND_REGISTER, judgement_code(j), "%s", judgement_words(j));
+        lifecycle_because(l, "%s", words);
+        lifecycle_finish(l, COMMAND_REGISTER, judgement_code(j), "%s", words);
 }
 
-static Action no_memory(Lifecycle *l)
+Action enrol_no_memory(Lifecycle *l)
 {
         lifecycle_because(l, "out of memory");
         lifecycle_set_due(l, DUE_ENROL, l->plan.retry_max_usec, "retry_max");
@@ -34,122 +35,148 @@ Action enrol_refused(Lifecycle *l, int code, const char *words)
         bool said = record->state == RUNNER_STATE_REFUSED && record->reason && strcmp(record->reason, words) == 0;
 
         record->state = RUNNER_STATE_REFUSED;
+        lifecycle_because(l, "%s", words);
+        /* The words may have been the old reason. */
+        words = l->reason ? l->reason : "it was refused";
         if (!said) {
+                lifecycle_notice(l, NOTICE_REFUSED, "%s", words);
                 (void)replace_string(&record->reason, words);
                 l->save_due = true;
-                lifecycle_notice(l, NOTICE_REFUSED, "%s", words);
         }
-        lifecycle_because(l, "%s", words);
         lifecycle_enter(l, RUNNER_STATE_REFUSED);
         l->attempt++;
         lifecycle_set_due(l, DUE_ENROL,
                 usec_add(l->plan.refused_retry_usec, random_below(&l->random, l->plan.refused_retry_usec / 10 + 1)),
                 "refused_retry");
-        lifecycle_finish(l, l->command, code, "%s", words);
+        lifecycle_wake_debts(l);
+        lifecycle_finish(l, COMMAND_REGISTER, code, "%s", words);
         return act_decide(l);
 }
 
 /* The token is the record's now; what is left is to write it down, tell gitlab-runner and be glad. */
-static Action enrol_done(Lifecycle *l, Notice notice)
+Action enrol_done(Lifecycle *l, Notice notice)
 {
-        Record *record = l->record;
-
-        record->state = RUNNER_STATE_REGISTERED;
-        if (record->registered_at_usec == 0)
-                record->registered_at_usec = l->now.realtime_usec;
-        free(take_ptr(record->reason));
-        if (l->plan.once && l->command == COMMAND_REGISTER && record->ours)
-                record->handed_back = true;
-        l->save_due = l->entry_due = true;
+        lifecycle_hand_over_once(l);
         l->attempt = 0;
         lifecycle_because(l, NULL);
         lifecycle_set_never(l, DUE_ENROL);
-        lifecycle_notice(l, notice, "Runner %lld is %s", (long long)record->runner_id,
+        lifecycle_notice(l, notice, "Runner %lld is %s", (long long)l->record->runner_id,
                 notice == NOTICE_ADOPTED ? "adopted" : "registered");
         lifecycle_enter(l, RUNNER_STATE_REGISTERED);
-        return apply_start(l);
+        lifecycle_wake_debts(l);
+        return act_decide(l);
+}
+
+static void set_standing(Lifecycle *l, Verdict verdict)
+{
+        l->has_standing = true;
+        l->standing = verdict;
 }
 
 /* ---- adopting ---- */
 
-static int add_candidate(Lifecycle *l, const Secret *token, const Candidate *from)
-{
-        for (size_t i = 0; i < l->n_candidates; i++)
-                if (secret_equal(l->candidates[i].token, token))
-                        return 0;
-        if (l->n_candidates >= LIFECYCLE_CANDIDATES_MAX)
-                return 0;
-        Candidate *c = &l->candidates[l->n_candidates];
-        *c = *from;
-        c->token = NULL;
-        if (secret_copy(token, &c->token) < 0)
-                return -ENOMEM;
-        l->n_candidates++;
-        return 0;
-}
-
+/* What this host may already have, the likeliest first: its own token (a refused runner keeps it), what it owes since
+ * it went, what stands in config.toml. */
 static int collect_candidates(Lifecycle *l)
 {
-        lifecycle_drop_secrets(l);
-        for (size_t i = 0; i < l->record->n_debts; i++) {
-                const Debt *debt = &l->record->debts[i];
-                Candidate c = { .runner_id = debt->runner_id, .debt = debt, .obtained_at_usec = debt->since_usec };
+        const Record *record = l->record;
 
-                if (debt->token && url_equal(debt->target.url, l->plan.target.url) &&
-                        add_candidate(l, debt->token, &c) < 0)
+        lifecycle_drop_secrets(l);
+        if (record->token) {
+                const Candidate own = {
+                        .token = record->token,
+                        .runner_id = record->runner_id,
+                        .obtained_at_usec = record->token_obtained_at_usec,
+                        .ours = record->ours,
+                        .known = true,
+                };
+
+                if (candidate_add(l, &own) < 0)
+                        return -ENOMEM;
+        }
+        for (size_t i = 0; i < record->n_debts; i++) {
+                const Debt *debt = &record->debts[i];
+                const Candidate owed = {
+                        .token = debt->token,
+                        .runner_id = debt->runner_id,
+                        .obtained_at_usec = debt->since_usec,
+                        .ours = debt->kind == DEBT_RUNNER,
+                        .known = true,
+                };
+
+                if (debt->token && url_equal(debt->target.url, l->plan.target.url) && candidate_add(l, &owed) < 0)
                         return -ENOMEM;
         }
         /* A cloned disk holds its sibling's entry: to adopt it would be to share the sibling's runner. */
-        for (size_t i = 0; !l->record->cloned && i < l->n_entries; i++)
-                if (add_candidate(l, l->entries[i].token, &l->entries[i]) < 0)
-                        return -ENOMEM;
-        return 0;
+        if (record->cloned)
+                return 0;
+        return entries_copy(l, l->state_lost && l->system_id_proves && l->plan.flow != FLOW_AUTHENTICATION_TOKEN);
 }
 
 static Action adopt_next(Lifecycle *l);
-static Action enrol_source(Lifecycle *l);
 
-/* None of the candidates works. A token that stands in config.toml may be our own, its state lost, so it is not
- * given up on one answer: it becomes the record's, doubtful, and the proofs decide. */
+/* A token that stands in config.toml may be our own, its state lost, so it is not given up on one answer: it becomes
+ * the record's, doubtful, and the proofs decide. */
+static Action adopt_doubtful(Lifecycle *l, const Candidate *c)
+{
+        static const char words[] = "config.toml has an entry of this name whose token GitLab does not know";
+        Record *record = l->record;
+
+        if (lifecycle_take_token(l, c->token, c->runner_id, c->obtained_at_usec, NULL) < 0)
+                return enrol_no_memory(l);
+        record->ours = c->ours;
+        record->manager_ours = false;
+        record->expiry_unknown = c->expires_at_usec == 0;
+        record->token_expires_at_usec = c->expires_at_usec;
+        l->entry_due = false;
+        set_standing(l, VERDICT_DEAD);
+        lifecycle_count_proof(l);
+        lifecycle_set_never(l, DUE_ENROL);
+        lifecycle_enter(l, RUNNER_STATE_DOUBTFUL);
+        lifecycle_because(l, "%s", words);
+        lifecycle_notice(l, NOTICE_DOUBTFUL, "%s", words);
+        lifecycle_set_due(l, DUE_VERIFY,
+                schedule_proof(&l->random, record, l->plan.removed_after_usec, l->now.realtime_usec),
+                "removed_after");
+        lifecycle_finish(l, COMMAND_REGISTER, 77,
+                "%s; it is left alone. Remove the entry to enrol anew at once; a running agent does so after "
+                "removed_after",
+                words);
+        return act_decide(l);
+}
+
+/* None of the candidates works. */
 static Action adopt_failed(Lifecycle *l)
 {
-        const Candidate *own = NULL;
-
-        for (size_t i = 0; i < l->n_candidates && !own; i++)
-                if (!l->candidates[i].debt)
-                        own = &l->candidates[i];
-        if (!own || l->plan.flow == FLOW_AUTHENTICATION_TOKEN)
-                return enrol_source(l);
-
-        if (lifecycle_take_token(l, own->token, own->runner_id, own->obtained_at_usec) < 0)
-                return no_memory(l);
         Record *record = l->record;
-        record->ours = l->system_id_proves;
-        record->state = RUNNER_STATE_REGISTERED;
-        record->expiry_unknown = false;
-        record->token_expires_at_usec = own->expires_at_usec;
-        record->dead_proofs = 1;
-        record->dead_first_usec = record->dead_last_usec = l->now.realtime_usec;
-        l->entry_due = false;
-        lifecycle_enter(l, RUNNER_STATE_DOUBTFUL);
-        lifecycle_because(l, "config.toml has an entry of this name whose token GitLab does not know");
-        lifecycle_notice(l, NOTICE_DOUBTFUL, "%s", l->reason ? l->reason : "its token is not known");
-        lifecycle_set_due(l, DUE_VERIFY,
-                schedule_proof(&l->random, record, l->plan.removed_after_usec, l->now.realtime_usec), "removed_after");
-        lifecycle_finish(l, COMMAND_REGISTER, 77,
-                "config.toml has an entry of this name whose token GitLab does not know; it is left alone. "
-                "Remove the entry to enrol anew at once; a running agent does so after removed_after");
-        return act_decide(l);
+
+        if (record->token && l->plan.flow != FLOW_AUTHENTICATION_TOKEN) {
+                set_standing(l, VERDICT_DEAD);
+                /* Only a person enrols it anew. */
+                if (!l->plan.reregister && l->command != COMMAND_REGISTER)
+                        return enrol_refused(
+                                l, 77, record->reason ? record->reason : "GitLab does not know the token");
+                if (!lifecycle_proven_dead(l)) {
+                        record->state = RUNNER_STATE_REGISTERED;
+                        l->save_due = true;
+                        lifecycle_enter(l, RUNNER_STATE_DOUBTFUL);
+                        lifecycle_set_due(l, DUE_VERIFY, 0, "removed_after");
+                        lifecycle_finish(l, COMMAND_REGISTER, 77, "GitLab does not know the token; it is left alone");
+                        return act_decide(l);
+                }
+        }
+        for (size_t i = 0; i < l->n_candidates && !record->token; i++)
+                if (!l->candidates[i].known && l->plan.flow != FLOW_AUTHENTICATION_TOKEN)
+                        return adopt_doubtful(l, &l->candidates[i]);
+        for (size_t i = 0; i < l->n_candidates; i++)
+                entries_give_up(l, l->candidates[i].token);
+        return enrol_source(l);
 }
 
 static Action adopt_judged(Lifecycle *l, const Event *event)
 {
         const Judgement *j = event->judgement;
-        const Candidate *c = &l->candidates[l->candidate];
-        Record *record = l->record;
 
-        l->last_verdict = j->verdict;
-        l->has_verdict = true;
         if (j->verdict == VERDICT_DEAD) {
                 l->candidate++;
                 return adopt_next(l);
@@ -158,23 +185,12 @@ static Action adopt_judged(Lifecycle *l, const Event *event)
                 enrol_again(l, j);
                 return act_decide(l);
         }
-
-        int64_t id = j->identity.runner_id > 0 ? j->identity.runner_id : c->runner_id;
-        if (lifecycle_take_token(l, c->token, id, c->obtained_at_usec ? c->obtained_at_usec : l->now.realtime_usec) < 0)
-                return no_memory(l);
-        record->ours = c->debt ? c->debt->kind == DEBT_RUNNER :
-                                 l->plan.flow != FLOW_AUTHENTICATION_TOKEN && l->system_id_proves;
-        record->manager_ours = true;
-        /* Old servers answer with a bare 200: then only what the entry says is known, and its zero time says nothing. */
-        record->expiry_unknown = !j->identity.has_expiry && c->expires_at_usec == 0;
-        record->token_expires_at_usec = c->expires_at_usec;
-        lifecycle_take_expiry(l, &j->identity);
-        record->last_verified_at_usec = l->now.realtime_usec;
-        for (size_t i = record->n_debts; i > 0; i--)
-                if (secret_equal(record->debts[i - 1].token, record->token))
-                        record_remove_debt(record, i - 1);
-        lifecycle_set_due(l, DUE_VERIFY, schedule_interval(&l->random, l->plan.verify_interval_usec), "verify_interval");
-        lifecycle_set_never(l, DUE_ENTRIES);
+        if (lifecycle_adopt(l, &l->candidates[l->candidate], &j->identity, "another token of this host works") < 0)
+                return enrol_no_memory(l);
+        entries_relist(l);
+        lifecycle_set_verify_interval(l);
+        /* What works comes first; whether another was configured meanwhile is asked next. */
+        lifecycle_set_due(l, DUE_SOURCE, 0, "adopted");
         lifecycle_finish(l, COMMAND_REGISTER, 0, NULL);
         return enrol_done(l, NOTICE_ADOPTED);
 }
@@ -182,15 +198,16 @@ static Action adopt_judged(Lifecycle *l, const Event *event)
 static Action adopt_next(Lifecycle *l)
 {
         if (l->candidate >= l->n_candidates)
-                return l->n_candidates > 0 ? adopt_failed(l) : enrol_source(l);
+                return adopt_failed(l);
         return act_send(l, CALL_VERIFY, token_arguments(l, l->candidates[l->candidate].token), adopt_judged);
 }
 
 Action enrol_start(Lifecycle *l)
 {
         lifecycle_enter(l, RUNNER_STATE_REGISTERING);
+        lifecycle_set_never(l, DUE_ENROL);
         if (collect_candidates(l) < 0)
-                return no_memory(l);
+                return enrol_no_memory(l);
         return adopt_next(l);
 }
 
@@ -200,39 +217,34 @@ static Action enrol_verified(Lifecycle *l, const Event *event)
 {
         const Judgement *j = event->judgement;
         Record *record = l->record;
+        const Candidate c = {.token = l->trial};
 
-        l->last_verdict = j->verdict;
-        l->has_verdict = true;
         if (j->verdict == VERDICT_DEAD)
                 return enrol_refused(l, 77,
                         "GitLab does not know the configured authentication_token (unknown, expired or removed)");
-        if (j->verdict == VERDICT_PERMANENT)
-                return enrol_refused(l, judgement_code(j), judgement_words(j));
         if (j->verdict != VERDICT_ALIVE) {
                 enrol_again(l, j);
                 return act_decide(l);
         }
-        if (lifecycle_take_token(l, l->trial, j->identity.runner_id, l->now.realtime_usec) < 0 ||
-                replace_string(&record->source_digest, l->trial_digest) < 0)
-                return no_memory(l);
-        record->ours = false;
-        record->manager_ours = true;
-        record->expiry_unknown = !j->identity.has_expiry;
-        record->token_expires_at_usec = 0;
-        lifecycle_take_expiry(l, &j->identity);
-        record->last_verified_at_usec = l->now.realtime_usec;
-        lifecycle_set_due(l, DUE_VERIFY, schedule_interval(&l->random, l->plan.verify_interval_usec), "verify_interval");
+        if (lifecycle_adopt(l, &c, &j->identity, "a new authentication_token was configured") < 0)
+                return enrol_no_memory(l);
+        /* Without it the source is only read once more. */
+        (void)replace_string(&record->source_digest, l->trial_digest);
         lifecycle_set_never(l, DUE_SOURCE);
-        lifecycle_set_never(l, DUE_ENTRIES);
+        lifecycle_set_verify_interval(l);
         lifecycle_finish(l, COMMAND_REGISTER, 0, NULL);
         return enrol_done(l, NOTICE_REGISTERED);
 }
 
-static Action prepare_failed(Lifecycle *l, const Event *event)
+/* Nothing was sent, as its result could not have been kept. */
+Action prepare_failed(Lifecycle *l, const Event *event)
 {
-        const char *words = event->message ? event->message : strerror(-event->error);
+        const char *words = event_words(event);
+        bool said = l->reason && strcmp(l->reason, words) == 0;
 
-        if (l->attempt == 0)
+        record_clear_intent(l->record);
+        l->save_due = true;
+        if (!said)
                 lifecycle_notice(l, NOTICE_TROUBLE, "%s", words);
         l->attempt++;
         lifecycle_because(l, "%s", words);
@@ -247,29 +259,35 @@ static Action enrol_prepared(Lifecycle *l, const Event *event)
 {
         if (event->error < 0)
                 return prepare_failed(l, event);
+        if (l->stopping)
+                return act_decide(l);
         return act_send(l, CALL_VERIFY, token_arguments(l, l->trial), enrol_verified);
 }
-
-static Action create_prepare(Lifecycle *l);
 
 static Action enrol_with_secret(Lifecycle *l, const Event *event)
 {
         if (event->error < 0 || !event->secret)
                 return enrol_refused(l, 78, event->message ? event->message : "the token's source can't be read");
+        const char *complaint = token_complaint(event->secret);
+        if (complaint) {
+                lifecycle_because(l, "the token's source gives no token: it %s", complaint);
+                return enrol_refused(l, 78, l->reason ? l->reason : "the token's source gives no token");
+        }
         if (l->plan.flow != FLOW_AUTHENTICATION_TOKEN) {
                 l->secret = secret_free(l->secret);
                 if (secret_copy(event->secret, &l->secret) < 0)
-                        return no_memory(l);
+                        return enrol_no_memory(l);
                 return create_prepare(l);
         }
         l->trial = secret_free(l->trial);
         free(take_ptr(l->trial_digest));
         if (secret_copy(event->secret, &l->trial) < 0 || token_digest(l->trial, &l->trial_digest) < 0)
-                return no_memory(l);
+                return enrol_no_memory(l);
         return act_prepare(l, enrol_prepared);
 }
 
-/* A create whose answer was lost is not asked again before GitLab is well: a POST that can't change anything says so. */
+/* A create whose answer was lost is not asked again before GitLab is well: a POST that can't change anything says so.
+ */
 static Action probe_judged(Lifecycle *l, const Event *event)
 {
         const Judgement *j = event->judgement;
@@ -283,161 +301,34 @@ static Action probe_judged(Lifecycle *l, const Event *event)
         return act_read_secret(l, enrol_with_secret);
 }
 
-static Action enrol_source(Lifecycle *l)
+/* What is left of the wait that two lost answers in a row ask for, over restarts and passes. */
+static uint64_t lost_wait(const Lifecycle *l)
 {
-        if (l->record->intent.kind == INTENT_CREATE)
-                return act_send(l, CALL_PROBE, (CallArguments){}, probe_judged);
-        return act_read_secret(l, enrol_with_secret);
+        const Record *record = l->record;
+
+        if (record->lost_in_row < 2)
+                return 0;
+        uint64_t wait =
+                usec_sub(usec_add(record->intent.since_usec, l->plan.refused_retry_usec), l->now.realtime_usec);
+        /* A clock set back does not make it longer. */
+        return wait < l->plan.refused_retry_usec ? wait : l->plan.refused_retry_usec;
 }
 
-/* Enrols anew whatever config.toml holds: the end of the recovery ladder. */
-Action create_start(Lifecycle *l)
+Action enrol_source(Lifecycle *l)
 {
-        lifecycle_drop_secrets(l);
-        lifecycle_enter(l, RUNNER_STATE_REGISTERING);
-        return enrol_source(l);
-}
+        static const char words[] = "two registrations in a row were lost on their way back";
 
-/* ---- creating ---- */
-
-static Action create_lost(Lifecycle *l, const Judgement *j)
-{
-        Record *record = l->record;
-
-        record->intent.lost = true;
-        record->lost_in_row++;
-        lifecycle_owe_orphan(l, judgement_words(j));
-        l->save_due = true;
-        enrol_again(l, j);
-        if (record->lost_in_row >= 2)
-                lifecycle_set_due(l, DUE_ENROL, l->plan.refused_retry_usec, "refused_retry, as two answers in a row were lost");
-        return act_decide(l);
-}
-
-static Action create_judged(Lifecycle *l, const Event *event)
-{
-        const Judgement *j = event->judgement;
-
-        l->secret = secret_free(l->secret);
-        if (j->verdict == VERDICT_ALIVE) {
-                l->answer = (Answer){
-                        .kind = INTENT_CREATE,
-                        .runner_id = j->identity.runner_id,
-                        .has_expiry = j->identity.has_expiry,
-                        .expires_at_usec = j->identity.expires_at_usec,
-                        .obtained_at_usec = l->now.realtime_usec,
-                        .intent_since_usec = l->record->intent.since_usec,
-                };
-                if (secret_copy(j->identity.token, &l->answer.token) < 0)
-                        return create_lost(l, j);
-                l->has_answer = true;
-                return act_journal(l, answer_journalled);
+        if (l->record->cloned && l->n_entries > 0)
+                entries_give_up(l, l->entries[0].token);
+        if (l->record->intent.kind != INTENT_CREATE)
+                return act_read_secret(l, enrol_with_secret);
+        uint64_t wait = lost_wait(l);
+        if (wait > 0) {
+                lifecycle_set_due(l, DUE_ENROL, usec_add(wait, random_below(&l->random, wait / 10 + 1)),
+                        "refused_retry, as two answers in a row were lost");
+                lifecycle_because(l, "%s", words);
+                lifecycle_finish(l, COMMAND_REGISTER, 75, "%s", words);
+                return act_decide(l);
         }
-        if (j->maybe_acted)
-                return create_lost(l, j);
-
-        record_clear_intent(l->record);
-        l->save_due = true;
-        if (j->verdict == VERDICT_PERMANENT)
-                return enrol_refused(l, judgement_code(j), judgement_words(j));
-        enrol_again(l, j);
-        return act_decide(l);
-}
-
-static Action create_prepared(Lifecycle *l, const Event *event)
-{
-        if (event->error < 0) {
-                record_clear_intent(l->record);
-                return prepare_failed(l, event);
-        }
-        bool by_access = l->plan.flow == FLOW_ACCESS_TOKEN;
-        CallArguments arguments = {
-                .token = by_access ? NULL : l->secret,
-                .access_token = by_access ? l->secret : NULL,
-                .system_id = l->system_id,
-                .attributes = l->plan.attributes,
-                .marker = by_access ? l->record->intent.marker : NULL,
-        };
-        return act_send(l, by_access ? CALL_CREATE : CALL_REGISTER, arguments, create_judged);
-}
-
-static Action create_prepare(Lifecycle *l)
-{
-        Intent *intent = &l->record->intent;
-        _cleanup_free_ char *marker = NULL;
-
-        /* 64 random bits: the marker is proof enough to delete by. */
-        if (asprintf(&marker, MARKER_PREFIX "%016llx", (unsigned long long)random_next(&l->random)) < 0) {
-                marker = NULL;
-                return no_memory(l);
-        }
-        record_clear_intent(l->record);
-        intent->kind = INTENT_CREATE;
-        intent->since_usec = l->now.realtime_usec;
-        intent->marker = take_ptr(marker);
-        return act_prepare(l, create_prepared);
-}
-
-/* ---- the answer of a create or a reset ---- */
-
-Action answer_journalled(Lifecycle *l, const Event *event)
-{
-        /* The disk refused although the space was reserved: state and config.toml are what is left to keep it in. */
-        if (event->error < 0)
-                lifecycle_notice(l, NOTICE_TROUBLE, "%s", event->message ? event->message : strerror(-event->error));
-        return answer_apply(l);
-}
-
-static Action answer_is_create(Lifecycle *l)
-{
-        Record *record = l->record;
-
-        record->ours = record->manager_ours = true;
-        record->registered_at_usec = l->answer.obtained_at_usec;
-        record->lost_in_row = 0;
-        lifecycle_set_never(l, DUE_ENTRIES);
-        /* A created runner has no manager yet: verifying makes it, and GitLab knows this machine. */
-        bool verify_now = l->plan.flow == FLOW_ACCESS_TOKEN;
-        lifecycle_set_due(l, DUE_VERIFY,
-                verify_now ? 0 : schedule_interval(&l->random, l->plan.verify_interval_usec), "verify_interval");
-        if (!verify_now)
-                lifecycle_finish(l, COMMAND_REGISTER, 0, NULL);
-        return enrol_done(l, NOTICE_REGISTERED);
-}
-
-static Action answer_is_reset(Lifecycle *l)
-{
-        Record *record = l->record;
-
-        record->state = RUNNER_STATE_REGISTERED;
-        l->rotate_attempt = 0;
-        l->attempt = 0;
-        lifecycle_set_never(l, DUE_ROTATE);
-        lifecycle_set_due(l, DUE_VERIFY, schedule_interval(&l->random, l->plan.verify_interval_usec), "verify_interval");
-        lifecycle_because(l, NULL);
-        lifecycle_notice(l, NOTICE_ROTATED, "The token of runner %lld is rotated", (long long)record->runner_id);
-        lifecycle_enter(l, RUNNER_STATE_REGISTERED);
-        lifecycle_finish(l, COMMAND_ROTATE, 0, NULL);
-        lifecycle_finish(l, COMMAND_REGISTER, 0, NULL);
-        return apply_start(l);
-}
-
-Action answer_apply(Lifecycle *l)
-{
-        Record *record = l->record;
-        Answer *answer = &l->answer;
-        bool create = answer->kind == INTENT_CREATE;
-
-        if (lifecycle_take_token(l, answer->token, answer->runner_id, answer->obtained_at_usec) < 0) {
-                /* It is journalled; the answer stays with us, and the decision comes back here. */
-                return act_sleep(l, l->plan.retry_min_usec, answer_journalled);
-        }
-        record->expiry_unknown = false;
-        record->token_expires_at_usec = answer->has_expiry ? answer->expires_at_usec : 0;
-        record_clear_intent(record);
-        answer_done(answer);
-        l->has_answer = false;
-        l->has_verdict = true;
-        l->last_verdict = VERDICT_ALIVE;
-        return create ? answer_is_create(l) : answer_is_reset(l);
+        return act_send(l, CALL_PROBE, (CallArguments){}, probe_judged);
 }

@@ -7,13 +7,14 @@
 
 typedef Action (*Step)(Lifecycle *l, const Event *event);
 
-/* A token that may already be this host's: an entry of config.toml, or a debt. */
+/* A token that may already be this host's. */
 typedef struct Candidate {
         Secret *token;
-        int64_t runner_id;
-        uint64_t obtained_at_usec;
-        uint64_t expires_at_usec;
-        const Debt *debt; /* compared only while record->debts does not change; NULL: from config.toml */
+        int64_t runner_id;         /* 0: unknown */
+        uint64_t obtained_at_usec; /* realtime; 0: unknown */
+        uint64_t expires_at_usec;  /* 0: not told */
+        bool ours;                 /* this machine created its runner, as far as is known here */
+        bool known;                /* from our own state; else it only stands in config.toml */
 } Candidate;
 
 #define NOTICES_MAX   8
@@ -21,13 +22,13 @@ typedef struct Candidate {
 
 /* What is due when, in boottime; USEC_INFINITY: not. */
 typedef enum Due {
-        DUE_ENROL,
+        DUE_ENROL, /* or recover */
         DUE_VERIFY,
         DUE_ROTATE, /* not before; whether at all, the record says */
         DUE_SOURCE, /* compare the configured source with the last value used */
         DUE_ENTRIES,
         DUE_DEBTS,
-        DUE_DISK, /* write what could not be written */
+        DUE_DISK, /* not before: the disk refused; never: write at once */
         _DUE_MAX,
 } Due;
 
@@ -35,6 +36,7 @@ struct Lifecycle {
         Plan plan;
         Random random;
         Record *record;
+        bool state_lost; /* there was no record of ours at start */
         bool system_id_proves;
         char *system_id;
         char *machine_id;
@@ -42,18 +44,29 @@ struct Lifecycle {
 
         RunnerState state;
         Now now;
-        Step then;           /* NULL: nothing is under way */
-        ActionKind doing;    /* what is under way */
-        uint64_t until_usec; /* when it is over by itself, boottime */
+        Step then;                /* NULL: nothing is under way */
+        ActionKind doing;         /* what is under way */
+        uint64_t until_usec;      /* when it is cut short, or over by itself; boottime */
+        const char *resting;      /* what a sleep within a task is good for */
+        const char *removing_url; /* the entry that goes */
         Call calling;
-        bool deciding; /* a step asks for the next decision */
+        bool calling_home; /* the call goes to the plan's GitLab; a debt may go elsewhere */
+        bool deciding;     /* a step asks for the next decision */
 
         char *reason;
-        unsigned attempt; /* failed tries in a row, of enrolling or verifying */
+        char *disk_reason; /* what keeps us from writing; NULL: nothing */
+        unsigned attempt;  /* failed tries in a row, of enrolling or verifying */
         bool has_verdict;
         Verdict last_verdict;
+        bool has_standing; /* since the start */
+        Verdict standing;  /* the last that was heard of the record's own token */
         uint64_t due_usec[_DUE_MAX];
         const char *rule[_DUE_MAX]; /* why then */
+        uint64_t told_usec;         /* GitLab wants no call before */
+        const char *told_rule;
+        uint64_t proof_first_usec; /* of the proofs since the start, boottime; 0: there are older ones */
+        uint64_t proof_last_usec;
+        uint64_t dice; /* thrown once: how much later than its twins this host rotates */
         unsigned rotate_attempt;
         unsigned debt_attempt;
         unsigned disk_attempt;
@@ -61,22 +74,29 @@ struct Lifecycle {
         /* Wishes, noted as they come. */
         Command command;
         bool command_done;
+        bool outcome_ready; /* what belongs to it is written, or can't be */
+        bool rotate_asked;  /* the reset of a `rotate` by hand was sent */
         Outcome outcome;
         bool stopping;
         StopPlan stop;
         uint64_t stop_deadline_usec;
+        bool stop_withdrawn;
         bool stop_debts_tried;
+        bool stop_saved;
 
         /* What the world lacks of what the record says. */
         bool save_due;
         bool entry_due;
         bool entry_missing; /* written back only after its token verified */
-        bool tell_due;
-        char *stale_url; /* an entry of this name under another url is to go */
+        char *stale_url;    /* the entry of this url is to go, if it holds ... */
+        Secret *stale_token;
 
-        /* Scratch of the task under way. */
+        /* What config.toml held when it was read last, or was written by us. */
         Candidate entries[LIFECYCLE_CANDIDATES_MAX];
         size_t n_entries;
+        Secret *listed; /* the one of them that ours may take the place of; NULL: none */
+
+        /* Scratch of the task under way. */
         Candidate candidates[LIFECYCLE_CANDIDATES_MAX];
         size_t n_candidates;
         size_t candidate;
@@ -85,14 +105,23 @@ struct Lifecycle {
         char *trial_digest;
         Answer answer;
         bool has_answer;
+        bool reset_lost; /* the dead token's runner may live under one that nobody was told */
         bool neighbour_may_poll;
         unsigned proofs_left; /* deletes that may still be sent until a 404 proves that no poll made the manager again
                                */
         unsigned withdraw_tries;
         size_t debt;
+        uint64_t debts_wait_usec; /* what those debts ask for that could not be paid; 0: none */
+        const char *debts_rule;
+        bool debts_again; /* another try within the minute may help */
+        int debts_code;
+        char *debts_words;
         int64_t *ids; /* of runners among which an orphan is looked for */
         size_t n_ids;
         size_t id;
+        unsigned page;
+        bool orphans_hopeless;            /* the access token may not look, or there is too much to look at */
+        bool ids_cut;                     /* there are more than were looked at */
         struct timespec edit_obtained_at; /* what lifecycle_entry_edit() points at */
         struct timespec edit_expires_at;
 
@@ -101,7 +130,8 @@ struct Lifecycle {
         size_t n_notices;
 };
 
-/* Ends of a step: the action, and the step that takes its result. */
+/* ---- lifecycle-actions.c: ends of a step: the action, and the step that takes its result ---- */
+
 Action act_read_secret(Lifecycle *l, Step then);
 Action act_prepare(Lifecycle *l, Step then);
 Action act_save(Lifecycle *l, Step then);
@@ -111,7 +141,8 @@ Action act_journal(Lifecycle *l, Step then);
 Action act_write_entry(Lifecycle *l, Step then);
 Action act_remove_entry(Lifecycle *l, const char *url, Step then);
 Action act_tell(Lifecycle *l, Step then);
-Action act_sleep(Lifecycle *l, uint64_t span_usec, Step then);
+Action act_sleep(Lifecycle *l, uint64_t span_usec, const char *why, Step then);
+Action act_rest(Lifecycle *l, uint64_t until_usec); /* nothing is under way */
 
 /* The step is over; what is next is decided afresh. */
 Action act_decide(Lifecycle *l);
@@ -120,17 +151,16 @@ Action act_stopped(Lifecycle *l);
 /* The arguments of a call by authentication token. */
 CallArguments token_arguments(const Lifecycle *l, const Secret *token);
 
-void lifecycle_enter(Lifecycle *l, RunnerState state);
 void lifecycle_set_due(Lifecycle *l, Due due, uint64_t span_usec, const char *rule);
 void lifecycle_set_never(Lifecycle *l, Due due);
 bool lifecycle_is_due(const Lifecycle *l, Due due);
+void lifecycle_set_verify_interval(Lifecycle *l);
 
-/* Sets the reason that status shows; format NULL clears it. */
-void lifecycle_because(Lifecycle *l, const char *format, ...) _printf_(2, 3);
-void lifecycle_notice(Lifecycle *l, Notice notice, const char *format, ...) _printf_(3, 4);
+/* Whether we are stopping and the time for it is over. */
+bool lifecycle_out_of_time(const Lifecycle *l);
 
-/* Ends COMMAND, if it is the one that waits, with an exit code of the design's §3. */
-void lifecycle_finish(Lifecycle *l, Command command, int code, const char *format, ...) _printf_(4, 5);
+/* Notes what every answer of our own GitLab tells: the verdict, and how long it wants to be left alone. */
+void lifecycle_hear(Lifecycle *l, const Judgement *j);
 
 /* The exit code that a judgement other than ALIVE stands for. */
 int judgement_code(const Judgement *j);
@@ -139,40 +169,121 @@ const char *judgement_words(const Judgement *j);
 /* Which wait a judgement asks for after ATTEMPT tries; *ret_rule names it. */
 uint64_t judgement_wait(Lifecycle *l, const Judgement *j, unsigned attempt, const char **ret_rule);
 
-/* Puts a token with what is known of it into the record. Copies TOKEN. */
-int lifecycle_take_token(Lifecycle *l, const Secret *token, int64_t runner_id, uint64_t obtained_at_usec);
-void lifecycle_take_expiry(Lifecycle *l, const Identity *identity);
+/* The words of a failed DISK or SECRET event. */
+const char *event_words(const Event *event);
 
-/* Adds a debt for TOKEN of the record's runner. */
-void lifecycle_owe(Lifecycle *l, DebtKind kind, const Target *target, const Secret *token, int64_t runner_id,
-        const char *reason);
-void lifecycle_owe_orphan(Lifecycle *l, const char *reason);
+/* ---- lifecycle-words.c: what is said ---- */
 
-void lifecycle_drop_secrets(Lifecycle *l);
-void lifecycle_clear_proofs(Lifecycle *l);
+void lifecycle_enter(Lifecycle *l, RunnerState state);
+
+/* Sets the reason that status shows; format NULL clears it. */
+void lifecycle_because(Lifecycle *l, const char *format, ...) _printf_(2, 3);
+void lifecycle_notice(Lifecycle *l, Notice notice, const char *format, ...) _printf_(3, 4);
+
+/* Ends COMMAND, if it is the one that waits, with an exit code of the design's §3. */
+void lifecycle_finish(Lifecycle *l, Command command, int code, const char *format, ...) _printf_(4, 5);
+
+/* What was done for the command could not be written: a success becomes exit 1. */
+void lifecycle_spoil(Lifecycle *l, const char *words);
+
+/* ---- lifecycle-record.c ---- */
+
+/* Whether a token is enrolled and in use; a refused runner may keep one that is not. */
+bool lifecycle_working(const Lifecycle *l);
 bool lifecycle_may_rotate(const Lifecycle *l, bool by_hand);
 
-/* Tasks: each begins here and ends in act_decide(). */
-Action enrol_start(Lifecycle *l);
-Action create_start(Lifecycle *l);
-Action answer_apply(Lifecycle *l);
-Action answer_journalled(Lifecycle *l, const Event *event);
-Action verify_start(Lifecycle *l);
+/* Puts a token into the record, and what belongs to this host beside it. Debts for this very token are cancelled;
+ * *ret_ours (may be NULL): one of them said that this machine created the runner. -ENOMEM, then unchanged. */
+int lifecycle_take_token(
+        Lifecycle *l, const Secret *token, int64_t runner_id, uint64_t obtained_at_usec, bool *ret_ours);
+
+/* Makes a candidate that GitLab has just accepted the record's token. What it replaces is owed, where it is another
+ * runner's. -ENOMEM, then nothing has changed for the worse. */
+int lifecycle_adopt(Lifecycle *l, const Candidate *candidate, const Identity *identity, const char *reason);
+void lifecycle_take_expiry(Lifecycle *l, const Identity *identity);
+
+/* Owes what the record holds, at TARGET. What this host did not enrol is not owed. -ENOMEM, -E2BIG: the token would
+ * be lost if it were forgotten now. */
+int lifecycle_owe(Lifecycle *l, const Target *target, const char *reason);
+void lifecycle_owe_orphan(Lifecycle *l, int64_t runner_id, const char *marker, const char *reason);
+
+/* Nothing is left of that runner, or we have its token again. */
+void lifecycle_cancel_orphans(Lifecycle *l, const char *url, int64_t runner_id);
+
+/* The record's runner is no longer this host's business. */
+void lifecycle_forget_runner(Lifecycle *l);
+
+/* One more answer says that the token is dead. */
+void lifecycle_count_proof(Lifecycle *l);
+void lifecycle_clear_proofs(Lifecycle *l);
+bool lifecycle_proven_dead(const Lifecycle *l);
+
+/* Debts that wait for nothing but to become payable. */
+void lifecycle_wake_debts(Lifecycle *l);
+
+/* Hands rotation to gitlab-runner where a one-pass `register` leaves nobody else to do it. */
+void lifecycle_hand_over_once(Lifecycle *l);
+
+void lifecycle_drop_secrets(Lifecycle *l);
+void candidate_done(Candidate *candidate);
+
+/* Appends a copy, unless its token is there already. -ENOMEM. */
+int candidate_add(Lifecycle *l, const Candidate *candidate);
+
+/* ---- lifecycle-entries.c: what stands in config.toml ---- */
+
+void entries_keep(Lifecycle *l, const EntryView *views, size_t n);
+void entries_written(Lifecycle *l);
+void entries_removed(Lifecycle *l);
+
+/* Whether a token stands there that nobody has judged yet: nothing is written over it. */
+bool entries_foreign(const Lifecycle *l);
+
+/* TOKEN, if it stands there, is not worth keeping. */
+void entries_give_up(Lifecycle *l, const Secret *token);
+
+/* Finds out anew which of them is ours. */
+void entries_relist(Lifecycle *l);
+
+/* Copies them to the candidates. */
+int entries_copy(Lifecycle *l, bool ours);
 Action entries_check(Lifecycle *l);
+
+/* ---- tasks: each begins here and ends in act_decide() ---- */
+
+Action lifecycle_decide(Lifecycle *l);
+
+/* The next thing that time brings, for the timer and for status; NULL: nothing. */
+const char *lifecycle_next_due(const Lifecycle *l, uint64_t *ret_usec, const char **ret_rule);
+
+/* Brings state file and config.toml to what the record says: wanted; wanted, and not to be put off; now. */
+bool apply_wanted(const Lifecycle *l);
+bool apply_needed(const Lifecycle *l);
+Action apply_start(Lifecycle *l);
+
+Action enrol_start(Lifecycle *l);
+Action enrol_source(Lifecycle *l);
+Action create_prepare(Lifecycle *l);
+Action answer_journal(Lifecycle *l);
+Action answer_apply(Lifecycle *l);
+Action verify_start(Lifecycle *l);
 Action source_check(Lifecycle *l);
 Action rotate_start(Lifecycle *l);
 Action recover_start(Lifecycle *l);
 Action withdraw_start(Lifecycle *l);
 Action hand_back_start(Lifecycle *l);
 Action debts_start(Lifecycle *l);
+bool debts_payable(const Lifecycle *l);
 
-/* Pays all debts as part of a withdrawal, which withdraw_paid() ends or tries again. */
-Action debts_withdraw(Lifecycle *l);
-Action withdraw_paid(Lifecycle *l, bool all, const Judgement *j);
-Action withdraw_told(Lifecycle *l, const Event *event);
-Action hand_back_told(Lifecycle *l, const Event *event);
-Action apply_start(Lifecycle *l);
+/* The end of debts_start() within a withdrawal. */
+Action withdraw_paid(Lifecycle *l);
 
 /* Shared endings. */
+void enrol_again(Lifecycle *l, const Judgement *j);
+Action enrol_done(Lifecycle *l, Notice notice);
 Action enrol_refused(Lifecycle *l, int code, const char *words);
+Action enrol_no_memory(Lifecycle *l);
+Action prepare_failed(Lifecycle *l, const Event *event);
+int answer_keep(Lifecycle *l, const Judgement *j);
+void intent_begin(Lifecycle *l, IntentKind kind);
 void verify_alive(Lifecycle *l, const Judgement *j);

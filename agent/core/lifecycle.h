@@ -86,12 +86,12 @@ typedef enum Told {
 
 typedef enum EventKind {
         EVENT_START,
-        EVENT_TIMER,      /* the time an action gave has come */
-        EVENT_DISK,       /* result of PREPARE, SAVE, JOURNAL, WRITE_ENTRY, REMOVE_ENTRY */
-        EVENT_SECRET,     /* result of READ_SECRET */
-        EVENT_REPLY,      /* result of SEND */
-        EVENT_TOLD,       /* result of TELL */
-        EVENT_ENTRIES,    /* config.toml was read: these entries are ours by name and url */
+        EVENT_TIMER,   /* the time an action gave has come */
+        EVENT_DISK,    /* result of PREPARE, SAVE, JOURNAL, WRITE_ENTRY, REMOVE_ENTRY */
+        EVENT_SECRET,  /* result of READ_SECRET */
+        EVENT_REPLY,   /* result of SEND */
+        EVENT_TOLD,    /* result of TELL */
+        EVENT_ENTRIES, /* config.toml was read: these entries are ours by name and url */
         EVENT_COMMAND,
         EVENT_STOP,
         EVENT_CONFIGURED, /* lifecycle_configure() was called */
@@ -116,15 +116,15 @@ typedef struct Event {
 } Event;
 
 typedef enum ActionKind {
-        ACTION_KEEP,         /* go on with the action under way; at until_usec (boottime) send EVENT_TIMER */
-        ACTION_WAIT,         /* nothing is under way (cut short what is); EVENT_TIMER at until_usec, or never */
+        ACTION_KEEP,         /* go on with the action under way */
+        ACTION_WAIT,         /* nothing is under way (cut short what is) but time */
         ACTION_READ_SECRET,  /* the configured source */
         ACTION_PREPARE,      /* save the record, reserve the journal, prove that config.toml can be written */
         ACTION_SAVE,         /* the record */
         ACTION_SEND,         /* a call */
         ACTION_JOURNAL,      /* the answer */
-        ACTION_WRITE_ENTRY,  /* lifecycle_entry_edit() */
-        ACTION_REMOVE_ENTRY, /* the entry of `url` */
+        ACTION_WRITE_ENTRY,  /* lifecycle_entry_edit() says how */
+        ACTION_REMOVE_ENTRY, /* the same, for the entry of `url` */
         ACTION_TELL,         /* gitlab-runner, that config.toml changed */
         ACTION_STOPPED,      /* the answer to EVENT_STOP: nothing more will be asked for */
         _ACTION_KIND_MAX,
@@ -134,7 +134,7 @@ typedef enum ActionKind {
  * one under way: its result is no longer wanted. */
 typedef struct Action {
         ActionKind kind;
-        uint64_t until_usec;     /* boottime; USEC_INFINITY: none */
+        uint64_t until_usec; /* boottime: send EVENT_TIMER then, whatever the action is; USEC_INFINITY: never */
         Call call;
         CallArguments arguments; /* without `info` and timeout, which the shell adds */
         const Target *target;
@@ -169,8 +169,8 @@ typedef struct Outcome {
 
 /* Makes the lifecycle of RECORD (taken over; NULL is our bug) under PLAN. ANSWER, if any, is a journalled answer that
  * was found at start; its token is taken over. SEED drives all jitter. -ENOMEM. */
-int lifecycle_new(const Plan *plan, const Facts *facts, Record *record, Answer *answer, uint64_t seed,
-        Lifecycle **ret);
+int lifecycle_new(
+        const Plan *plan, const Facts *facts, Record *record, Answer *answer, uint64_t seed, Lifecycle **ret);
 Lifecycle *lifecycle_free(Lifecycle *lifecycle);
 DEFINE_CLEANUP(Lifecycle, lifecycle_free)
 
@@ -186,7 +186,9 @@ void lifecycle_learn_entries(Lifecycle *lifecycle, const Event *event);
 /* Whether config.toml does not hold yet what the record says. */
 bool lifecycle_unwritten(const Lifecycle *lifecycle);
 
-/* The entry that config.toml should hold (for ACTION_WRITE_ENTRY); pointers are borrowed until the next event. */
+/* The edit of config.toml that the action under way asks for (WRITE_ENTRY, REMOVE_ENTRY); pointers are borrowed until
+ * the next event. It is guarded: a token that somebody else has put there meanwhile makes it fail with -ESTALE, and
+ * is handed in as EVENT_ENTRIES. */
 void lifecycle_entry_edit(Lifecycle *lifecycle, EntryEdit *ret);
 
 /* For status. Pointers are borrowed until the next event. */

@@ -1,0 +1,98 @@
+/* Brings state file and config.toml to what the record says, in that order: a token is kept in our state before it is
+ * handed to the neighbour, and before what it replaces is forgotten. */
+
+#include "agent/core/lifecycle-internal.h"
+
+static void disk_failed(Lifecycle *l, const Event *event)
+{
+        const char *words = event_words(event);
+
+        if (!l->disk_reason)
+                lifecycle_notice(l, NOTICE_TROUBLE, "%s", words);
+        (void)replace_string(&l->disk_reason, words);
+        l->disk_attempt++;
+        lifecycle_set_due(l, DUE_DISK,
+                schedule_backoff(&l->random, l->disk_attempt, l->plan.retry_min_usec, l->plan.retry_max_usec),
+                "retry_min to retry_max");
+        lifecycle_spoil(l, words);
+}
+
+static bool entry_wanted(const Lifecycle *l)
+{
+        /* For a runner that is not configured any more no entry is made, but one that stands there is kept right. */
+        return l->entry_due && l->record->token && l->record->state == RUNNER_STATE_REGISTERED &&
+               (l->plan.configured || l->listed) && !entries_foreign(l);
+}
+
+bool apply_wanted(const Lifecycle *l)
+{
+        return l->save_due || l->stale_url || entry_wanted(l);
+}
+
+bool apply_needed(const Lifecycle *l)
+{
+        return apply_wanted(l) && (l->due_usec[DUE_DISK] == USEC_INFINITY || lifecycle_is_due(l, DUE_DISK));
+}
+
+/* What refused a moment ago is not asked again in the same breath. */
+static Action apply_next(Lifecycle *l)
+{
+        return l->save_due && l->disk_reason ? act_decide(l) : apply_start(l);
+}
+
+static Action apply_told(Lifecycle *l, const Event *event)
+{
+        l->neighbour_may_poll = event->told != TOLD_NOT_RUNNING;
+        /* What was replaced may still be polled with until the file is read again. */
+        if (event->told == TOLD_UNSURE && l->due_usec[DUE_DEBTS] != USEC_INFINITY &&
+                l->due_usec[DUE_DEBTS] < usec_add(l->now.boottime_usec, l->plan.poll_usec))
+                lifecycle_set_due(l, DUE_DEBTS, l->plan.poll_usec, "gitlab-runner's next look at config.toml");
+        return apply_next(l);
+}
+
+static Action apply_written(Lifecycle *l, const Event *event)
+{
+        if (event->error < 0) {
+                l->entry_due = true;
+                disk_failed(l, event);
+                return act_decide(l);
+        }
+        entries_written(l);
+        return event->changed ? act_tell(l, apply_told) : apply_next(l);
+}
+
+static Action apply_removed(Lifecycle *l, const Event *event)
+{
+        if (event->error < 0) {
+                disk_failed(l, event);
+                return act_decide(l);
+        }
+        free(take_ptr(l->stale_url));
+        l->stale_token = secret_free(l->stale_token);
+        return event->changed ? act_tell(l, apply_told) : apply_next(l);
+}
+
+static Action apply_saved(Lifecycle *l, const Event *event)
+{
+        if (event->error < 0) {
+                l->save_due = true;
+                disk_failed(l, event);
+                /* config.toml may lie on another disk: a token that can be kept there must not wait. */
+                return entry_wanted(l) ? act_write_entry(l, apply_written) : act_decide(l);
+        }
+        return apply_start(l);
+}
+
+Action apply_start(Lifecycle *l)
+{
+        if (l->save_due)
+                return act_save(l, apply_saved);
+        if (l->stale_url)
+                return act_remove_entry(l, l->stale_url, apply_removed);
+        if (entry_wanted(l))
+                return act_write_entry(l, apply_written);
+        lifecycle_set_never(l, DUE_DISK);
+        free(take_ptr(l->disk_reason));
+        l->disk_attempt = 0;
+        return act_decide(l);
+}

@@ -1,0 +1,171 @@
+/* What stands in config.toml under our name and url, and what others have written there. The rule of this file: a
+ * token that nobody has judged yet is asked about, never written over. */
+
+#include "agent/core/lifecycle-internal.h"
+
+static bool stands_there(const Lifecycle *l, const Secret *token)
+{
+        for (size_t i = 0; token && i < l->n_entries; i++)
+                if (secret_equal(l->entries[i].token, token))
+                        return true;
+        return false;
+}
+
+static void set_listed(Lifecycle *l, const Secret *token)
+{
+        Secret *copy = NULL;
+
+        /* Without memory nothing is ours to write over, which only costs a question later. */
+        if (token)
+                (void)secret_copy(token, &copy);
+        (void)secret_free(l->listed);
+        l->listed = copy;
+}
+
+static void forget_entries(Lifecycle *l)
+{
+        for (size_t i = 0; i < l->n_entries; i++)
+                candidate_done(&l->entries[i]);
+        l->n_entries = 0;
+}
+
+void entries_relist(Lifecycle *l)
+{
+        if (stands_there(l, l->record->token))
+                set_listed(l, l->record->token);
+        else if (!stands_there(l, l->listed))
+                set_listed(l, NULL);
+}
+
+void entries_keep(Lifecycle *l, const EntryView *views, size_t n)
+{
+        forget_entries(l);
+        for (size_t i = 0; i < n && l->n_entries < LIFECYCLE_CANDIDATES_MAX; i++) {
+                Candidate *c = &l->entries[l->n_entries];
+
+                if (!views[i].token || secret_copy(views[i].token, &c->token) < 0)
+                        continue;
+                c->runner_id = views[i].runner_id;
+                c->obtained_at_usec = views[i].obtained_at_usec;
+                c->expires_at_usec = views[i].expires_at_usec;
+                l->n_entries++;
+        }
+        entries_relist(l);
+        lifecycle_set_due(l, DUE_ENTRIES, 0, "config.toml changed");
+}
+
+void entries_written(Lifecycle *l)
+{
+        const Record *record = l->record;
+        const EntryView ours = {
+                .token = record->token,
+                .runner_id = record->runner_id,
+                .obtained_at_usec = record->token_obtained_at_usec,
+        };
+
+        entries_keep(l, &ours, 1);
+        lifecycle_set_never(l, DUE_ENTRIES);
+}
+
+void entries_removed(Lifecycle *l)
+{
+        forget_entries(l);
+        set_listed(l, NULL);
+        lifecycle_set_never(l, DUE_ENTRIES);
+}
+
+bool entries_foreign(const Lifecycle *l)
+{
+        return l->n_entries > 0 && !stands_there(l, l->record->token) && !stands_there(l, l->listed);
+}
+
+void entries_give_up(Lifecycle *l, const Secret *token)
+{
+        if (entries_foreign(l) && stands_there(l, token))
+                set_listed(l, token);
+}
+
+int entries_copy(Lifecycle *l, bool ours)
+{
+        for (size_t i = 0; i < l->n_entries; i++) {
+                Candidate c = l->entries[i];
+
+                c.ours = ours;
+                if (candidate_add(l, &c) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+/* ---- a token there that is not ours ---- */
+
+static Action entry_next(Lifecycle *l);
+
+static Action entry_judged(Lifecycle *l, const Event *event)
+{
+        const Judgement *j = event->judgement;
+        const char *rule;
+
+        switch (j->verdict) {
+        case VERDICT_ALIVE:
+                if (lifecycle_adopt(l, &l->candidates[l->candidate], &j->identity,
+                            "another runner's token was put in its place in config.toml") < 0) {
+                        lifecycle_set_due(l, DUE_ENTRIES, l->plan.retry_max_usec, "retry_max");
+                        return act_decide(l);
+                }
+                lifecycle_notice(l, NOTICE_ADOPTED, "A newer token was found in config.toml");
+                entries_relist(l);
+                verify_alive(l, j);
+                return act_decide(l);
+        case VERDICT_DEAD:
+        case VERDICT_PERMANENT:
+                l->candidate++;
+                return entry_next(l);
+        case VERDICT_AMBIGUOUS:
+        case VERDICT_WAIT:
+        case _VERDICT_MAX:
+                break;
+        }
+        l->attempt++;
+        uint64_t wait = judgement_wait(l, j, l->attempt, &rule);
+        lifecycle_set_due(l, DUE_ENTRIES, wait, rule);
+        lifecycle_because(l, "%s", judgement_words(j));
+        lifecycle_finish(l, COMMAND_REGISTER, 75, "%s", judgement_words(j));
+        return act_decide(l);
+}
+
+static Action entry_next(Lifecycle *l)
+{
+        if (l->candidate < l->n_candidates)
+                return act_send(l, CALL_VERIFY, token_arguments(l, l->candidates[l->candidate].token), entry_judged);
+        /* Not a token that GitLab takes: ours goes back in, after it has proved to be better. */
+        entries_give_up(l, l->candidates[0].token);
+        l->entry_missing = true;
+        lifecycle_set_due(l, DUE_VERIFY, 0, "before config.toml is put right");
+        return act_decide(l);
+}
+
+Action entries_check(Lifecycle *l)
+{
+        lifecycle_set_never(l, DUE_ENTRIES);
+        if (l->n_entries == 0) {
+                /* What was enrolled a moment ago is written at once; what was there, after it has been verified. */
+                if (l->entry_due)
+                        return act_decide(l);
+                l->entry_missing = true;
+                lifecycle_set_due(l, DUE_VERIFY, 0, "its entry is missing in config.toml");
+                return act_decide(l);
+        }
+        if (!entries_foreign(l)) {
+                /* Writing what stands there already changes no byte; anything else is put back. */
+                l->entry_due = true;
+                return act_decide(l);
+        }
+        /* Copies: the file may change again while GitLab thinks. */
+        lifecycle_drop_secrets(l);
+        if (entries_copy(l, false) < 0) {
+                lifecycle_set_due(l, DUE_ENTRIES, l->plan.retry_max_usec, "retry_max");
+                return act_decide(l);
+        }
+        return entry_next(l);
+}

@@ -1,0 +1,98 @@
+/* The ladder of a dead token. Its first rungs (a journalled answer, a newer token in the source or in config.toml)
+ * were tried as they came: at start, at the first 403 and at each change of the file. The dead token stays in the
+ * record until another takes its place, so that whatever happens in between leads back here. */
+
+#include "agent/core/lifecycle-internal.h"
+
+/* The last rung: a new runner takes the old one's place, and the old one is owed. */
+static Action recover_anew(Lifecycle *l)
+{
+        const Record *record = l->record;
+
+        if (l->plan.flow == FLOW_AUTHENTICATION_TOKEN)
+                return enrol_refused(l, 77,
+                        "GitLab does not know the token any more, and the configured authentication_token is no "
+                        "newer; "
+                        "put a new one into its source");
+        if (!l->plan.reregister)
+                return enrol_refused(l, 77,
+                        "The runner was removed from GitLab, and on_removed = disable; `register` enrols it anew");
+        if (l->reset_lost && record->ours)
+                lifecycle_owe_orphan(l, record->runner_id, NULL, "the answer to the rotation of its token was lost");
+        l->reset_lost = false;
+        return enrol_source(l);
+}
+
+static Action recover_later(Lifecycle *l, const Judgement *j)
+{
+        const char *rule;
+
+        l->attempt++;
+        uint64_t wait = judgement_wait(l, j, l->attempt, &rule);
+        lifecycle_set_due(l, DUE_ENROL, wait, rule);
+        /* Nothing is sent twice to a token that may be alive after all. */
+        lifecycle_set_due(l, DUE_VERIFY, wait, "before the next try to recover");
+        lifecycle_because(l, "recovery: %s", judgement_words(j));
+        return act_decide(l);
+}
+
+static Action recover_reset_judged(Lifecycle *l, const Event *event)
+{
+        const Judgement *j = event->judgement;
+
+        l->secret = secret_free(l->secret);
+        if (j->verdict == VERDICT_ALIVE && answer_keep(l, j) >= 0)
+                return answer_journal(l);
+
+        /* By id a reset can be asked again without harm: what a lost answer killed was dead before. */
+        record_clear_intent(l->record);
+        l->save_due = true;
+        l->reset_lost = (l->reset_lost || j->maybe_acted) && j->verdict != VERDICT_DEAD;
+        if ((j->verdict == VERDICT_PERMANENT && !j->refused_by_net) || j->verdict == VERDICT_DEAD || j->no_route)
+                return recover_anew(l);
+        return recover_later(l, j);
+}
+
+static Action recover_prepared(Lifecycle *l, const Event *event)
+{
+        if (event->error < 0)
+                return prepare_failed(l, event);
+        if (l->stopping) {
+                record_clear_intent(l->record);
+                l->save_due = true;
+                return act_decide(l);
+        }
+        const CallArguments arguments = {.access_token = l->secret, .runner_id = l->record->runner_id};
+        return act_send(l, CALL_RESET_BY_ID, arguments, recover_reset_judged);
+}
+
+static Action recover_with_secret(Lifecycle *l, const Event *event)
+{
+        if (event->error < 0 || !event->secret || token_complaint(event->secret))
+                return recover_anew(l);
+        l->secret = secret_free(l->secret);
+        if (secret_copy(event->secret, &l->secret) < 0)
+                return enrol_no_memory(l);
+        intent_begin(l, INTENT_RESET_BY_ID);
+        return act_prepare(l, recover_prepared);
+}
+
+Action recover_start(Lifecycle *l)
+{
+        const Record *record = l->record;
+
+        if (l->state != RUNNER_STATE_RECOVERING)
+                lifecycle_notice(l, NOTICE_RECOVERING,
+                        "GitLab has not known the token of runner %lld %u times in a row; recovering",
+                        (long long)record->runner_id, record->dead_proofs);
+        lifecycle_enter(l, RUNNER_STATE_RECOVERING);
+        lifecycle_set_never(l, DUE_ENROL);
+        if (record->intent.kind == INTENT_RESET || record->intent.kind == INTENT_RESET_BY_ID)
+                l->reset_lost = true;
+        /* A reset would lock out those who share the runner, should it be alive for them; and a create that is open
+         * is not to be forgotten over it. */
+        if (l->plan.flow == FLOW_ACCESS_TOKEN && record->runner_id > 0 && record->ours &&
+                record->intent.kind != INTENT_CREATE)
+                return act_read_secret(l, recover_with_secret);
+        return recover_anew(l);
+}
