@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "agent/base/time.h"
+#include "agent/host/processes.h"
 #include "agent/host/systemd-call.h"
 
 #define MANAGER_PATH      "/org/freedesktop/systemd1"
@@ -124,6 +125,8 @@ static void deliver(SystemdCall *call)
         Told told = (Told)call->result;
 
         (void)systemd_call_free(call);
+        if (told == TOLD_UNSURE && processes_lack_neighbour())
+                told = TOLD_NOT_RUNNING;
         done(userdata, told);
 }
 
