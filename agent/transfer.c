@@ -8,7 +8,7 @@
 #include <sys/random.h>
 
 #include "agent/base/time.h"
-#include "agent/core/url.h"
+#include "agent/base/url.h"
 #include "agent/http-failure.h"
 
 /* A server that sends less for this long is as good as gone. Long enough for one that thinks before it answers: that

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/url.h"
+#include "agent/base/url.h"
 #include "config/value.h"
 
 int builder_begin_file(Builder *builder, const char *file, bool others_can_read)
@@ -155,7 +155,7 @@ static int check_readers(Builder *builder, unsigned line, const SchemaRow *row, 
                 const SecretSource *source = *(SecretSource *const *)((const char *)builder->runner + row->offset);
                 secret = source && source->kind == SECRET_SOURCE_LITERAL;
         } else if (row->type == SCHEMA_PROXY && builder->runner->proxy)
-                (void)config_proxy_check(builder->runner->proxy, &secret, NULL);
+                (void)url_check_proxy(builder->runner->proxy, &secret, NULL);
         if (!secret)
                 return 0;
         return builder_mistake(builder, line, subject,

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/base/url.h"
 #include "config/schema.h"
 #include "config/trust.h"
-#include "config/url.h"
 #include "config/value.h"
 
 /* One pass. `error` is the first -ENOMEM, so that the checks read as a list of sentences. */
@@ -211,7 +211,6 @@ static void check_pair(Check *check, const char *key, const char *other)
 static void check_runner(Check *check)
 {
         const RunnerConfig *runner = check->runner;
-        ConfigUrlProblem problem;
 
         check_required(check);
         check_tokens(check);
@@ -221,8 +220,7 @@ static void check_runner(Check *check)
         check_files(check, SCHEMA_RUNNER, runner);
         check_pair(check, "tls_cert_file", "tls_key_file");
         check_pair(check, "tls_key_file", "tls_cert_file");
-        if (runner->url && !runner->allow_http && config_url_check(runner->url, &problem, NULL) >= 0 &&
-                problem == CONFIG_URL_PLAIN_HTTP)
+        if (runner->url && !runner->allow_http && url_is_exposed(runner->url))
                 complain(check, row_of(check, "url"),
                         "plain http shows the tokens to everyone on the way, expected https, or allow_http = true");
         /* A list that is written but wrong has been told of already. */
@@ -263,7 +261,7 @@ static int compare_sources(const SecretSource *a, const SecretSource *b)
 static int compare_identities(const void *a, const void *b)
 {
         const RunnerConfig *const *x = a, *const *y = b;
-        int difference = config_url_compare((*x)->url, (*y)->url);
+        int difference = url_compare((*x)->url, (*y)->url);
 
         return difference != 0 ? difference : compare_sources((*x)->authentication_token, (*y)->authentication_token);
 }

@@ -7,7 +7,7 @@
 
 #include "config/schema.h"
 #include "config/setting.h"
-#include "config/url.h"
+#include "agent/base/url.h"
 
 int config_new(Config **ret)
 {
@@ -116,7 +116,7 @@ bool config_equal(const Config *a, const Config *b)
 const char *config_only_url(const Config *config)
 {
         for (size_t i = 1; i < config->n_runners; i++)
-                if (!config_url_equal(config->runners[0]->url, config->runners[i]->url))
+                if (!url_equal(config->runners[0]->url, config->runners[i]->url))
                         return NULL;
         return config->n_runners > 0 ? config->runners[0]->url : NULL;
 }

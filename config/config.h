@@ -57,7 +57,7 @@ typedef struct RunnerConfig {
         unsigned n_refs;
 
         char *name;
-        char *url; /* as written; compare with config_url_equal() */
+        char *url; /* as written; compare with url_equal() */
 
         /* Exactly one is there. */
         SecretSource *registration_token;

@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "agent/base/url.h"
 #include "config/config.h"
 #include "config/text.h"
-#include "config/url.h"
 #include "config/value.h"
 
 /* GitLab's limit of a tag's name. */
@@ -76,8 +76,7 @@ static int parse_service(const SchemaRow *row, const char *text, void *field, ch
 /* Plain http is judged later, beside allow_http. */
 static int parse_url(const SchemaRow *row, const char *text, void *field, char **reterr)
 {
-        ConfigUrlProblem problem;
-        int r = config_url_check(text, &problem, reterr);
+        int r = url_check(text, reterr);
 
         return r < 0 ? r : set_string(field, text);
 }
@@ -85,7 +84,7 @@ static int parse_url(const SchemaRow *row, const char *text, void *field, char *
 static int parse_proxy(const SchemaRow *row, const char *text, void *field, char **reterr)
 {
         bool secret;
-        int r = config_proxy_check(text, &secret, reterr);
+        int r = url_check_proxy(text, &secret, reterr);
 
         return r < 0 ? r : set_string(field, text);
 }

@@ -6,12 +6,12 @@
 #include <strings.h>
 
 #include "agent/core/text.h"
-#include "agent/core/url.h"
+#include "agent/base/url.h"
 #include "agent/core/verdict.h"
 #include "agent/secret-reader.h"
 #include "agent/version.h"
 #include "config/load.h"
-#include "config/url.h"
+#include "agent/base/url.h"
 
 #define TIMEOUT_USEC (30 * USEC_PER_SEC)
 
@@ -42,7 +42,7 @@ static void complain(const Session *session, const char *format, ...)
 static const RunnerConfig *find_runner(const Config *config, const char *url)
 {
         for (size_t i = 0; config && i < config->n_runners; i++)
-                if (config_url_equal(config->runners[i]->url, url))
+                if (url_equal(config->runners[i]->url, url))
                         return config->runners[i];
         return NULL;
 }
@@ -71,14 +71,13 @@ static int check_url(Session *session, const RunnerConfig *runner)
 {
         const RunnersCommand *command = &session->invocation->command;
         _cleanup_free_ char *why = NULL;
-        ConfigUrlProblem problem;
 
-        int r = config_url_check(session->target.url, &problem, &why);
+        int r = url_check(session->target.url, &why);
         if (r == -ENOMEM)
                 return EXIT_FAILED;
         if (r < 0)
                 return invocation_usage(command, "the url %s", why ? why : "can't be used");
-        if (problem == CONFIG_URL_PLAIN_HTTP && !(runner && runner->allow_http))
+        if (url_is_exposed(session->target.url) && !(runner && runner->allow_http))
                 return invocation_usage(command,
                         "the url is plain http, so everybody on the way could read the token: use https, or a "
                         "configuration with allow_http");

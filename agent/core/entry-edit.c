@@ -7,7 +7,7 @@
 
 #include "agent/core/entry-key.h"
 #include "agent/core/toml-edit.h"
-#include "agent/core/url.h"
+#include "agent/base/url.h"
 
 /* What gitlab-runner's installation writes where there is no file (commands/service.go). */
 static const char installed_file[] = "concurrent = 1\n"

@@ -7,7 +7,7 @@
 
 #include "agent/core/entry-key.h"
 #include "agent/core/token.h"
-#include "agent/core/url.h"
+#include "agent/base/url.h"
 
 bool entry_time_is_zero(const struct timespec *t)
 {

@@ -15,7 +15,7 @@
 #include "agent/core/schedule.h"
 #include "agent/core/stop.h"
 #include "agent/core/token.h"
-#include "agent/core/url.h"
+#include "agent/base/url.h"
 #include "agent/core/verdict.h"
 
 typedef struct Lifecycle Lifecycle;

@@ -2,7 +2,6 @@
 
 #include "config/schema.h"
 #include "config/text.h"
-#include "config/url.h"
 #include "config/value.h"
 
 static void test_booleans(void **state)
@@ -316,140 +315,6 @@ static void test_text_limit(void **state)
         assert_int_equal(text_expand(text, &host, &other, &error), -EINVAL);
 }
 
-static void test_urls(void **state)
-{
-        static const struct {
-                const char *url;
-                const char *complaint; /* NULL: fine */
-                ConfigUrlProblem problem;
-        } cases[] = {
-                {"https://gitlab.example.com", NULL, CONFIG_URL_OK},
-                {"https://gitlab.example.com/", NULL, CONFIG_URL_OK},
-                {"https://gitlab.example.com/ci", NULL, CONFIG_URL_OK},
-                {"https://gitlab.example.com:8443/git/lab", NULL, CONFIG_URL_OK},
-                {"HTTPS://GitLab.Example.Com", NULL, CONFIG_URL_OK},
-                {"https://[2001:db8::1]:443/", NULL, CONFIG_URL_OK},
-                {"https://10.0.0.1", NULL, CONFIG_URL_OK},
-                {"http://gitlab.example.com", NULL, CONFIG_URL_PLAIN_HTTP},
-                {"http://localhost", NULL, CONFIG_URL_OK},
-                {"http://localhost:8080/gitlab", NULL, CONFIG_URL_OK},
-                {"http://LOCALHOST.", NULL, CONFIG_URL_OK},
-                {"http://gitlab.localhost", NULL, CONFIG_URL_OK},
-                {"http://127.0.0.1:3000", NULL, CONFIG_URL_OK},
-                {"http://127.1.2.3", NULL, CONFIG_URL_OK},
-                {"http://[::1]:3000", NULL, CONFIG_URL_OK},
-                {"http://localhost.example.com", NULL, CONFIG_URL_PLAIN_HTTP},
-                {"http://notlocalhost", NULL, CONFIG_URL_PLAIN_HTTP},
-                {"http://127.0.0.1.example.com", NULL, CONFIG_URL_PLAIN_HTTP},
-                {"http://127.0.0.256", NULL, CONFIG_URL_PLAIN_HTTP},
-                {"http://127.0.0", NULL, CONFIG_URL_PLAIN_HTTP},
-                {"http://128.0.0.1", NULL, CONFIG_URL_PLAIN_HTTP},
-                {"http://[::2]", NULL, CONFIG_URL_PLAIN_HTTP},
-                {"gitlab.example.com", "no scheme", CONFIG_URL_OK},
-                {"ftp://gitlab.example.com", "scheme", CONFIG_URL_OK},
-                {"://gitlab.example.com", "scheme", CONFIG_URL_OK},
-                {"https://", "no valid host", CONFIG_URL_OK},
-                {"https:///path", "no valid host", CONFIG_URL_OK},
-                {"https://:443", "no valid host", CONFIG_URL_OK},
-                {"https://a%20b", "no valid host", CONFIG_URL_OK},
-                {"https://[::1", "no valid host", CONFIG_URL_OK},
-                {"https://[gitlab]", "no valid host", CONFIG_URL_OK},
-                {"https://gitlab:0", "no valid port", CONFIG_URL_OK},
-                {"https://gitlab:65536", "no valid port", CONFIG_URL_OK},
-                {"https://gitlab:", "no valid port", CONFIG_URL_OK},
-                {"https://gitlab:80x", "no valid port", CONFIG_URL_OK},
-                {"https://user:pass@gitlab.example.com", "credentials", CONFIG_URL_OK},
-                {"https://user@gitlab.example.com", "credentials", CONFIG_URL_OK},
-                {"https://gitlab.example.com?x=1", "query", CONFIG_URL_OK},
-                {"https://gitlab.example.com/a?x", "query", CONFIG_URL_OK},
-                {"https://gitlab.example.com/a#b", "fragment", CONFIG_URL_OK},
-                {"https://gitlab.example.com/a b", "blank", CONFIG_URL_OK},
-                {" https://gitlab.example.com", "blank", CONFIG_URL_OK},
-                {"https://gitlab.example.com/\x01", "control", CONFIG_URL_OK},
-                {"https://gitl\xC3\xA4"
-                 "b.example.com",
-                        "ASCII", CONFIG_URL_OK},
-                {"https://gitlab.example.com/$HOME", "expand", CONFIG_URL_OK},
-                {"https://gitlab.example.com/\"", "no url has", CONFIG_URL_OK},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *error = NULL;
-                ConfigUrlProblem problem = CONFIG_URL_OK;
-                int r = config_url_check(cases[i].url, &problem, &error);
-
-                if (r != (cases[i].complaint ? -EINVAL : 0) || problem != cases[i].problem)
-                        fail_msg("'%s': %d, %d, %s", cases[i].url, r, (int)problem, error ? error : "");
-                if (cases[i].complaint)
-                        MENTIONS(error, cases[i].complaint);
-                /* It may hold a password. */
-                assert_false(error && strstr(error, "pass@"));
-        }
-
-        char longest[CONFIG_URL_SIZE_MAX + 2];
-        ConfigUrlProblem problem;
-        memset(longest, 'a', sizeof(longest));
-        memcpy(longest, "https://a/", 10);
-        longest[sizeof(longest) - 1] = 0;
-        assert_int_equal(config_url_check(longest, &problem, NULL), -EINVAL);
-        longest[sizeof(longest) - 2] = 0;
-        assert_int_equal(config_url_check(longest, &problem, NULL), 0);
-}
-
-static void test_url_identity(void **state)
-{
-        static const char *const alike[][2] = {
-                {"https://gitlab.example.com", "https://gitlab.example.com/"},
-                {"https://gitlab.example.com", "https://gitlab.example.com///"},
-                {"https://gitlab.example.com/ci", "https://gitlab.example.com"},
-                {"https://gitlab.example.com/ci/", "https://gitlab.example.com/"},
-                {"HTTPS://GITLAB.example.com/x", "https://gitlab.example.com/x"},
-        };
-        static const char *const unlike[][2] = {
-                {"https://gitlab.example.com", "http://gitlab.example.com"},
-                {"https://gitlab.example.com/x", "https://gitlab.example.com/X"},
-                {"https://gitlab.example.com/ci/ci", "https://gitlab.example.com"},
-                {"https://gitlab.example.com/x", "https://gitlab.example.com"},
-                {"https://gitlab.example.com:443", "https://gitlab.example.com"},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(alike); i++)
-                assert_true(config_url_equal(alike[i][0], alike[i][1]));
-        for (size_t i = 0; i < ELEMENTS(unlike); i++) {
-                assert_false(config_url_equal(unlike[i][0], unlike[i][1]));
-                /* An order needs both directions. */
-                assert_true((config_url_compare(unlike[i][0], unlike[i][1]) < 0) ==
-                            (config_url_compare(unlike[i][1], unlike[i][0]) > 0));
-        }
-        assert_false(config_url_equal(NULL, NULL));
-}
-
-static void test_proxies(void **state)
-{
-        static const struct {
-                const char *url;
-                int result;
-                bool secret;
-        } cases[] = {
-                {"http://proxy:3128", 0, false},
-                {"https://proxy.example.com/", 0, false},
-                {"socks5h://[::1]:1080", 0, false},
-                {"http://user:pass@proxy:3128", 0, true},
-                {"proxy:3128", -EINVAL, false},
-                {"ftp://proxy", -EINVAL, false},
-                {"http://proxy/path", -EINVAL, false},
-                {"http://pro xy", -EINVAL, false},
-                {"http://", -EINVAL, false},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                bool secret = false;
-
-                assert_int_equal(config_proxy_check(cases[i].url, &secret, NULL), cases[i].result);
-                assert_int_equal(secret, cases[i].secret);
-        }
-}
-
 /* What people type, and what they meant. */
 static void test_nearest_key(void **state)
 {
@@ -500,9 +365,6 @@ int main(void)
                 cmocka_unit_test(test_utf8),
                 cmocka_unit_test(test_specifiers),
                 cmocka_unit_test(test_text_limit),
-                cmocka_unit_test(test_urls),
-                cmocka_unit_test(test_url_identity),
-                cmocka_unit_test(test_proxies),
                 cmocka_unit_test(test_nearest_key),
         };
 

@@ -1,11 +1,11 @@
-#include "config/url.h"
+#include "agent/base/url.h"
 
 #include <errno.h>
-#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "config/value.h"
+#include "agent/base/cleanup.h"
 
 /* The parts of a url; all point into it. */
 typedef struct Parts {
@@ -133,6 +133,11 @@ static bool host_is_loopback(const Parts *parts)
         return dots == 3 && digits > 0;
 }
 
+static bool is_hex(char c)
+{
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
 /* What is wrong with the characters, or NULL. */
 static const char *find_bad_character(const char *url)
 {
@@ -147,99 +152,187 @@ static const char *find_bad_character(const char *url)
                         return "holds `$`, which gitlab-runner would expand";
                 if (strchr("\"'<>\\^`{|}", *p))
                         return "holds a character that no url has";
+                if (*p == '%' && (!is_hex(p[1]) || !is_hex(p[2])))
+                        return "holds a `%` without two hexadecimal digits behind it";
         }
         return NULL;
 }
 
-int config_url_check(const char *url, ConfigUrlProblem *ret_problem, char **reterr)
+static int refuse(char **reterr, const char *text)
 {
-        const char *bad = find_bad_character(url);
-        Parts parts;
-
-        if (strlen(url) > CONFIG_URL_SIZE_MAX)
-                return value_fail(reterr, -EINVAL, "is longer than %d bytes", CONFIG_URL_SIZE_MAX);
-        if (bad)
-                return value_fail(reterr, -EINVAL, "%s", bad);
-        if (!split(url, &parts))
-                return value_fail(reterr, -EINVAL, "has no scheme");
-        if (!scheme_is(url, &parts, "https") && !scheme_is(url, &parts, "http"))
-                return value_fail(reterr, -EINVAL, "has a scheme other than https and http");
-        if (parts.user)
-                return value_fail(reterr, -EINVAL, "holds credentials");
-        if (!host_is_valid(&parts))
-                return value_fail(reterr, -EINVAL, "has no valid host");
-        if (!port_is_valid(&parts))
-                return value_fail(reterr, -EINVAL, "has no valid port");
-        if (strchr(parts.path, '?'))
-                return value_fail(reterr, -EINVAL, "has a query");
-        if (strchr(parts.path, '#'))
-                return value_fail(reterr, -EINVAL, "has a fragment");
-
-        *ret_problem =
-                scheme_is(url, &parts, "http") && !host_is_loopback(&parts) ? CONFIG_URL_PLAIN_HTTP : CONFIG_URL_OK;
-        return 0;
+        if (reterr) {
+                *reterr = strdup(text);
+                if (!*reterr)
+                        return -ENOMEM;
+        }
+        return -EINVAL;
 }
 
-int config_proxy_check(const char *url, bool *ret_secret, char **reterr)
+/* gitlab-runner cuts a trailing `/ci` without looking what it belongs to, and would ask `http:/`. */
+static bool host_is_cut_off(const Parts *parts)
+{
+        return parts->host_size == 2 && memcmp(parts->host, "ci", 2) == 0 && !parts->port &&
+               strspn(parts->path, "/") == strlen(parts->path);
+}
+
+static const char *find_problem(const char *url, const Parts *parts)
+{
+        if (!scheme_is(url, parts, "https") && !scheme_is(url, parts, "http"))
+                return "has a scheme other than https and http";
+        if (parts->user)
+                return "holds credentials";
+        if (!host_is_valid(parts))
+                return "has no valid host";
+        if (!port_is_valid(parts))
+                return "has no valid port";
+        if (host_is_cut_off(parts))
+                return "has the bare host `ci`, which gitlab-runner takes for a path";
+        if (strchr(parts->path, '?'))
+                return "has a query";
+        if (strchr(parts->path, '#'))
+                return "has a fragment";
+        return NULL;
+}
+
+int url_check(const char *url, char **reterr)
+{
+        const char *problem;
+        Parts parts;
+
+        if (!url || !*url)
+                return refuse(reterr, "is empty");
+        if (strlen(url) > URL_SIZE_MAX)
+                return refuse(reterr, "is longer than 2048 bytes");
+        problem = find_bad_character(url);
+        if (problem)
+                return refuse(reterr, problem);
+        if (!split(url, &parts))
+                return refuse(reterr, "has no scheme");
+        problem = find_problem(url, &parts);
+        return problem ? refuse(reterr, problem) : 0;
+}
+
+bool url_is_exposed(const char *url)
+{
+        Parts parts;
+
+        return split(url, &parts) && scheme_is(url, &parts, "http") && !host_is_loopback(&parts);
+}
+
+static const char *find_proxy_problem(const char *url, const Parts *parts)
 {
         static const char *const schemes[] = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"};
-        Parts parts;
         bool known = false;
 
-        if (strlen(url) > CONFIG_URL_SIZE_MAX)
-                return value_fail(reterr, -EINVAL, "is longer than %d bytes", CONFIG_URL_SIZE_MAX);
+        for (size_t i = 0; i < ELEMENTS(schemes); i++)
+                known = known || scheme_is(url, parts, schemes[i]);
+        if (!known)
+                return "has an unknown scheme";
+        if (!host_is_valid(parts))
+                return "has no valid host";
+        if (!port_is_valid(parts))
+                return "has no valid port";
+        if (parts->path[0] && strcmp(parts->path, "/") != 0)
+                return "has a path";
+        return NULL;
+}
+
+int url_check_proxy(const char *url, bool *ret_secret, char **reterr)
+{
+        const char *problem;
+        Parts parts;
+
+        if (strlen(url) > URL_SIZE_MAX)
+                return refuse(reterr, "is longer than 2048 bytes");
         for (const char *p = url; *p; p++)
                 if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f)
-                        return value_fail(reterr, -EINVAL, "holds a blank, a control character or one beyond ASCII");
+                        return refuse(reterr, "holds a blank, a control character or one beyond ASCII");
         if (!split(url, &parts))
-                return value_fail(reterr, -EINVAL, "has no scheme");
-        for (size_t i = 0; i < ELEMENTS(schemes); i++)
-                known = known || scheme_is(url, &parts, schemes[i]);
-        if (!known)
-                return value_fail(reterr, -EINVAL, "has an unknown scheme");
-        if (!host_is_valid(&parts))
-                return value_fail(reterr, -EINVAL, "has no valid host");
-        if (!port_is_valid(&parts))
-                return value_fail(reterr, -EINVAL, "has no valid port");
-        if (parts.path[0] && strcmp(parts.path, "/") != 0)
-                return value_fail(reterr, -EINVAL, "has a path");
+                return refuse(reterr, "has no scheme");
+        problem = find_proxy_problem(url, &parts);
+        if (problem)
+                return refuse(reterr, problem);
         *ret_secret = parts.user != NULL;
         return 0;
 }
 
-/* Where the part that is compared ends: without trailing `/`s and then one trailing `/ci` (network/client.go). */
-static size_t significant_size(const char *url)
+/* How much of url is compared: all but trailing slashes and then one `/ci`. */
+static size_t base_size(const char *url)
 {
         size_t n = strlen(url);
 
         while (n > 0 && url[n - 1] == '/')
                 n--;
-        if (n >= 3 && memcmp(url + n - 3, "/ci", 3) == 0)
-                n -= 3;
-        return n;
+        return n >= 3 && memcmp(url + n - 3, "/ci", 3) == 0 ? n - 3 : n;
 }
 
-static unsigned char lower(char c)
+/* How much of url is the same in any letter case (RFC 3986, 6.2.2.1): scheme and host. gitlab-runner would not see
+ * two such urls as equal, but they are one GitLab, and two entries for it would be the worse outcome. */
+static size_t caseless_size(const char *url)
 {
-        return c >= 'A' && c <= 'Z' ? (unsigned char)(c - 'A' + 'a') : (unsigned char)c;
+        const char *authority = strstr(url, "://");
+
+        return authority ? (size_t)(authority - url) + 3 + strcspn(authority + 3, "/?#") : 0;
 }
 
-int config_url_compare(const char *a, const char *b)
+static char small(char c)
 {
-        size_t n_a = significant_size(a), n_b = significant_size(b);
-        unsigned slashes = 0;
+        return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+int url_normalize(const char *url, char **ret)
+{
+        size_t n = base_size(url), caseless = caseless_size(url);
+        char *copy = strndup(url, n);
+
+        if (!copy)
+                return -ENOMEM;
+        for (size_t i = 0; i < n && i < caseless; i++)
+                copy[i] = small(copy[i]);
+        *ret = copy;
+        return 0;
+}
+
+int url_compare(const char *a, const char *b)
+{
+        size_t n_a = base_size(a), n_b = base_size(b), caseless_a = caseless_size(a), caseless_b = caseless_size(b);
 
         for (size_t i = 0; i < n_a && i < n_b; i++) {
-                /* Scheme and host end before the third slash; behind it letter case counts. */
-                int difference = slashes < 3 ? lower(a[i]) - lower(b[i]) : (unsigned char)a[i] - (unsigned char)b[i];
-                if (difference != 0)
-                        return difference;
-                slashes += a[i] == '/';
+                char x = i < caseless_a ? small(a[i]) : a[i], y = i < caseless_b ? small(b[i]) : b[i];
+
+                if (x != y)
+                        return (unsigned char)x < (unsigned char)y ? -1 : 1;
         }
         return n_a < n_b ? -1 : n_a > n_b;
 }
 
-bool config_url_equal(const char *a, const char *b)
+bool url_equal(const char *a, const char *b)
 {
-        return a && b && config_url_compare(a, b) == 0;
+        return a && b && url_compare(a, b) == 0;
+}
+
+int url_join(const char *url, const char *path, char **ret)
+{
+        _cleanup_free_ char *base = NULL;
+
+        int r = url_check(url, NULL);
+        if (r < 0)
+                return r;
+        r = url_normalize(url, &base);
+        if (r < 0)
+                return r;
+
+        size_t n = strlen(base), size = strlen(path) + 1;
+        char *joined = malloc(n + size);
+        if (!joined)
+                return -ENOMEM;
+        memcpy(joined, base, n);
+        memcpy(joined + n, path, size);
+        *ret = joined;
+        return 0;
+}
+
+int url_api_base(const char *url, char **ret)
+{
+        return url_join(url, "/api/v4/", ret);
 }
