@@ -1,0 +1,414 @@
+"""Machines that really boot: an overlay over a shared Debian root, started by systemd-nspawn.
+
+    with Lab() as lab:
+        lab.gitlab.up()
+        machine = lab.machine("build1")
+        machine.configure(registration_token="instance")
+        machine.boot()                        # returns once systemd has started everything
+        machine.run("runner-registrar", "wait")
+        machine.end("poweroff")               # returns once the machine is off
+
+A test script calls enter() first: it starts itself again in a network and a mount namespace of its own, where the
+stand-in GitLab and all machines share one loopback and nothing of the host's network can be reached. So two scripts
+never meet, and what a killed script had mounted is gone with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable
+from typing import Any
+
+from root import HERE, TOP, Unavailable, base_root, install_tree
+
+sys.path.insert(0, os.path.join(TOP, "tests", "gitlab"))
+
+from client import GitLab  # noqa: E402
+
+# Far beyond what anything here takes.
+PATIENCE = 60.0
+SECRET = "gitlab-registration-token"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TRACES = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+
+# As gitlab-runner's packages install it.
+GITLAB_RUNNER_UNIT = """\
+[Unit]
+Description=GitLab Runner
+ConditionFileIsExecutable=/usr/bin/gitlab-runner
+After=network.target
+StartLimitInterval=5
+StartLimitBurst=10
+
+[Service]
+ExecStart=/usr/bin/gitlab-runner "run" "--config" "/etc/gitlab-runner/config.toml"
+Restart=always
+RestartSec=120
+EnvironmentFile=-/etc/sysconfig/gitlab-runner
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def why_not() -> str | None:
+    """Why no machine can be booted here, or None."""
+    if os.geteuid() != 0:
+        return "needs root"
+    for program in ("systemd-nspawn", "mmdebstrap", "unshare", "nsenter", "ip", "meson"):
+        if not shutil.which(program):
+            return f"there is no {program} here"
+    if not os.environ.get("BUILD_DIR"):
+        return "BUILD_DIR names no build"
+    if not any(os.path.exists(os.path.join(folder, "cgroup.procs")) for folder in TRACES):
+        return "there are no control groups here"
+    return None
+
+
+def enter(prefix: str) -> None:
+    """Into namespaces of the script's own, by starting it once more; or out, with a SKIP line."""
+    reason = why_not()
+    if reason is None and os.environ.get("SYSTEM_TEST_INSIDE") != "1":
+        os.environ["SYSTEM_TEST_INSIDE"] = "1"
+        os.execvp("unshare", ["unshare", "--mount", "--net", "--propagation", "private", sys.executable, "-B", *sys.argv])
+    if reason is None:
+        try:
+            subprocess.run(["ip", "link", "set", "lo", "up"], check=True, capture_output=True)
+            base_root()
+        except Unavailable as error:
+            reason = str(error)
+        except subprocess.CalledProcessError as error:
+            reason = f"no network namespace can be had: {error.stderr!r}"
+    if reason is not None:
+        print(f"SKIP {prefix}boots: {reason}", flush=True)
+        sys.exit(0)
+
+
+class ControlGroup:
+    """One for a machine, where no systemd of the host's gives it one: two machines in one group would both make a
+    system.slice in it."""
+
+    def __init__(self, name: str):
+        self.folders = []
+        if os.path.isdir("/run/systemd/system"):
+            return
+        for folder in TRACES:
+            # A folder without the file is a tmpfs that holds hierarchies.
+            if os.path.exists(os.path.join(folder, "cgroup.procs")):
+                self.folders.append(os.path.join(folder, name))
+                os.makedirs(self.folders[-1], exist_ok=True)
+
+    def join(self) -> None:
+        for folder in self.folders:
+            with open(os.path.join(folder, "cgroup.procs"), "w", encoding="utf-8") as f:
+                f.write("0")
+
+    def remove(self) -> None:
+        for folder in self.folders:
+            for path, _, _ in os.walk(folder, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
+
+
+class Machine:
+    def __init__(self, lab: Lab, name: str, machine_id: str | None, layers: list[str]):
+        self.lab = lab
+        self.name = name
+        self.folder = os.path.join(lab.folder, name)
+        self.root = os.path.join(self.folder, "root")
+        self.upper = os.path.join(self.folder, "upper")
+        self.layers = layers
+        for path in (self.root, self.upper, os.path.join(self.folder, "work")):
+            os.makedirs(path)
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o",
+                        f"lowerdir={':'.join(layers)},upperdir={self.upper},workdir={self.folder}/work", self.root],
+                       check=True)
+        self.group = ControlGroup(f"runner-registrar-test-{os.getpid()}-{name}")
+        self.process: subprocess.Popen[str] | None = None
+        self.leader = 0
+        self.console = open(os.path.join(self.folder, "console"), "ab")
+        # What the host of a virtual machine would hand it.
+        self.credentials: dict[str, str] = {}
+        self.write("/etc/hostname", name + "\n")
+        if machine_id is not None:
+            self.write("/etc/machine-id", machine_id + "\n", 0o444)
+
+    # Its disk; also while it is off
+
+    def path(self, path: str) -> str:
+        return self.root + path
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        # In two steps: a new file gets its mode whatever the umask, and one in the layers below is replaced.
+        place = self.path(path)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place)
+        with open(place, "w", encoding="utf-8") as f:
+            os.fchmod(f.fileno(), mode)
+            f.write(text)
+
+    def read(self, path: str) -> str:
+        with open(self.path(path), encoding="utf-8") as f:
+            return f.read()
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(self.path(path))
+
+    def configure(self, agent: dict[str, Any] | None = None, name: str = "build-1", **runner: Any) -> None:
+        """One runner in config.ini. registration_token="instance" puts the stand-in's token into the credential store,
+        where the unit finds it."""
+        settings: dict[str, Any] = {"url": self.lab.gitlab.url, "executor": "shell", **runner}
+        if settings.get("registration_token") == "instance":
+            self.write(f"/etc/credstore/{SECRET}", self.lab.gitlab.registration_tokens["instance"], 0o600)
+            settings["registration_token"] = f"credential:{SECRET}"
+        lines = ["[agent]", *(f"{key} = {value}" for key, value in (agent or {}).items()), f"[runner {name}]",
+                 *(f"{key} = {value}" for key, value in settings.items())]
+        self.write("/etc/runner-registrar/config.ini", "\n".join(lines) + "\n", 0o600)
+
+    def enable(self, unit: str = "runner-registrar.service") -> None:
+        folder = next(folder for folder in ("/etc/systemd/system", self.lab.unit_dir) if self.exists(f"{folder}/{unit}"))
+        place = self.path(f"/etc/systemd/system/multi-user.target.wants/{unit}")
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        if not os.path.lexists(place):
+            os.symlink(f"{folder}/{unit}", place)
+
+    def entries(self) -> list[dict[str, Any]]:
+        try:
+            return tomllib.loads(self.read("/etc/gitlab-runner/config.toml")).get("runners", [])
+        except FileNotFoundError:
+            return []
+
+    # Its life
+
+    def boot(self, timeout: float = PATIENCE) -> None:
+        """Starts it; returns once systemd says that everything it was to start is started."""
+        assert self.process is None
+        place = os.path.join(self.folder, "notify")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place)
+        command = ["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit", "--notify-ready=yes",
+                   "--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off", f"--directory={self.root}",
+                   f"--machine=rr{os.getpid()}-{self.name}", f"--hostname={self.name}"]
+        command += [f"--set-credential={name}:{value}" for name, value in self.credentials.items()]
+        if not self.group.folders:
+            command = ["systemd-run", "--scope", "--quiet", "--collect", "--property=Delegate=yes", *command]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(place)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.console, stderr=self.console,
+                                            preexec_fn=self.group.join, env={"PATH": PATH, "NOTIFY_SOCKET": place})
+            self._wait_ready(listener, time.monotonic() + timeout)
+
+    def _wait_ready(self, listener: socket.socket, until: float) -> None:
+        assert self.process
+        ended = os.pidfd_open(self.process.pid)
+        try:
+            while True:
+                readable = select.select([listener, ended], [], [], max(until - time.monotonic(), 0))[0]
+                if not readable:
+                    raise AssertionError(f"the machine is not up in time: {self._last_words()}")
+                if listener not in readable:
+                    raise AssertionError(f"the machine ended while it started: {self._last_words()}")
+                for line in listener.recv(65536).decode(errors="replace").splitlines():
+                    if line.startswith("X_NSPAWN_LEADER_PID="):
+                        self.leader = int(line.partition("=")[2])
+                    elif line == "READY=1":
+                        return
+        finally:
+            os.close(ended)
+
+    def _last_words(self) -> str:
+        with open(self.console.name, encoding="utf-8", errors="replace") as f:
+            return " | ".join(f.read().splitlines()[-15:])
+
+    def wait_end(self, timeout: float = PATIENCE) -> int:
+        """Until it is off, or asks to be started again; the exit code of systemd-nspawn."""
+        assert self.process
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the machine does not end: {self._last_words()}") from None
+        self.process = None
+        return code
+
+    def end(self, verb: str = "poweroff", timeout: float = PATIENCE) -> int:
+        """`systemctl VERB`, or, for a target, its start as the verb would do it; until the machine is off."""
+        words = [verb]
+        if verb.endswith(".target"):
+            words = ["start", verb, "--job-mode=replace-irreversibly"]
+        self.run("systemctl", "--no-block", *words, check=False)
+        return self.wait_end(timeout)
+
+    def cut_power(self) -> None:
+        """Nothing of it has a chance to say goodbye."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def clone_of_disk(self, name: str, machine_id: str | None = None) -> Machine:
+        """Another machine with the same disk. This one must be off, and stay off."""
+        assert self.process is None
+        subprocess.run(["umount", self.root], check=True)
+        clone = Machine(self.lab, name, machine_id, [self.upper, *self.layers])
+        self.lab.machines.append(clone)
+        return clone
+
+    def close(self) -> None:
+        self.cut_power()
+        self.console.close()
+        subprocess.run(["umount", self.root], check=False, stderr=subprocess.DEVNULL)
+        self.group.remove()
+
+    # Inside
+
+    def run(self, *command: str, check: bool = True, timeout: float = PATIENCE, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """A command of root's in the running machine."""
+        done = subprocess.run(
+            ["nsenter", f"--target={self.leader}", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd",
+             "/usr/bin/env", "-i", f"PATH={PATH}", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER=", *command],
+            capture_output=True, text=True, input=stdin, timeout=timeout, check=False)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(command)}: exit {done.returncode}: {done.stdout}{done.stderr}")
+        return done
+
+    def show(self, prop: str, unit: str = "runner-registrar.service") -> str:
+        return self.run("systemctl", "show", "--value", f"--property={prop}", unit).stdout.strip()
+
+    def status(self, name: str = "build-1") -> dict[str, Any]:
+        runners = json.loads(self.run("runner-registrar", "status", "--json").stdout)["runners"]
+        return next(runner for runner in runners if runner["name"] == name)
+
+    def wait_enrolled(self) -> None:
+        self.run("runner-registrar", "wait", "--timeout", "50s")
+
+    def main_process(self, unit: str = "runner-registrar.service") -> int:
+        """As the machine numbers it."""
+        return int(self.show("MainPID", unit))
+
+    # Its journal, also when it is off
+
+    def journal(self, *matches: str, boot: str | None = None) -> list[dict[str, Any]]:
+        words = ["journalctl", f"--directory={self.root}/var/log/journal", "--output=json", "--no-pager", "--quiet", *matches]
+        if boot is not None:
+            words.append(f"--boot={boot}")
+        lines = subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines()
+        return [json.loads(line) for line in lines]
+
+    def said(self, unit: str = "runner-registrar.service", boot: str | None = None) -> str:
+        """All that a unit has said, and systemd about it."""
+        messages = [entry for entry in self.journal(boot=boot) if unit in (entry.get("_SYSTEMD_UNIT"), entry.get("UNIT"))]
+        return "\n".join(str(entry.get("MESSAGE")) for entry in messages)
+
+    def wait_said(self, text: str, unit: str = "runner-registrar.service", after: Callable[[], Any] | None = None,
+                  timeout: float = PATIENCE) -> str:
+        """Until the unit says a line with TEXT in it; lines of before are not counted. AFTER makes it say so."""
+        process = subprocess.Popen(
+            ["journalctl", f"--directory={self.root}/var/log/journal", "--output=json", "--follow", "--lines=0"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        # Once it waits for changes it has seen where the journal ends.
+        try:
+            self._wait_blocked(process)
+            if after:
+                after()
+            return self._read_until(process, unit, text, time.monotonic() + timeout)
+        finally:
+            process.kill()
+            process.wait()
+
+    @staticmethod
+    def _wait_blocked(process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            with open(f"/proc/{process.pid}/wchan", encoding="utf-8") as f:
+                if "poll" in f.read():
+                    return
+            if process.poll() is not None:
+                break
+            os.sched_yield()
+        raise AssertionError("journalctl does not follow")
+
+    @staticmethod
+    def _read_until(process: subprocess.Popen[bytes], unit: str, text: str, until: float) -> str:
+        assert process.stdout
+        descriptor, rest = process.stdout.fileno(), b""
+        while select.select([descriptor], [], [], max(until - time.monotonic(), 0))[0]:
+            data = os.read(descriptor, 65536)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                entry = json.loads(line)
+                if unit in (entry.get("_SYSTEMD_UNIT"), entry.get("UNIT")) and text in str(entry.get("MESSAGE")):
+                    return str(entry["MESSAGE"])
+        raise AssertionError(f"{unit} never said '{text}'")
+
+
+class Lab:
+    """The stand-in GitLab, the machines, and what all of them have in common. GITLAB_OPTIONS are GitLab()'s."""
+
+    def __init__(self, release: str = "bookworm", **gitlab_options: Any):
+        base = base_root(release)
+        # An overlay can't lie on an overlay, nor are sockets' paths long: beside the roots.
+        self.folder = tempfile.mkdtemp(prefix="t", dir=os.path.dirname(base))
+        os.chmod(self.folder, 0o755)
+        self.tree = os.path.join(self.folder, "tree")
+        install_tree(self.tree)
+        self.unit_dir = next(path.removeprefix(self.tree) for path, _, names in os.walk(self.tree)
+                             if "runner-registrar.service" in names)
+        self._furnish()
+        self.layers = [self.tree, base]
+        self.machines: list[Machine] = []
+        self.gitlab = GitLab(**gitlab_options)
+
+    def _furnish(self) -> None:
+        def put(path: str, text: str, mode: int = 0o644) -> None:
+            place = self.tree + path
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(place, "w", encoding="utf-8") as f:
+                os.fchmod(f.fileno(), mode)
+                f.write(text)
+
+        with open(os.path.join(HERE, "gitlab-runner"), encoding="utf-8") as f:
+            put("/usr/bin/gitlab-runner", f.read(), 0o755)
+        put("/etc/systemd/system/gitlab-runner.service", GITLAB_RUNNER_UNIT)
+        os.makedirs(self.tree + "/var/log/journal")
+        # Every entry, also of a storm; and at once, as the disk is read from outside.
+        put("/etc/systemd/journald.conf.d/test.conf", "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\n")
+        # What a machine does by itself at times would only make tests slower.
+        for timer in ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "dpkg-db-backup.timer",
+                      "console-getty.service", "systemd-tmpfiles-clean.timer"):
+            os.symlink("/dev/null", f"{self.tree}/etc/systemd/system/{timer}")
+        # Only machines that are to have it have cloud-init.
+        put("/etc/cloud/cloud-init.disabled", "")
+
+    def __enter__(self) -> Lab:
+        self.gitlab.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for machine in reversed(self.machines):
+            machine.close()
+        self.gitlab.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def machine(self, name: str, machine_id: str | None = "") -> Machine:
+        """A machine that is off; MACHINE_ID "": one made from its name; None: as the root has it."""
+        if machine_id == "":
+            machine_id = (name.encode().hex() + "0123456789abcdef" * 2)[:32]
+        machine = Machine(self, name, machine_id, self.layers)
+        self.machines.append(machine)
+        return machine
