@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 
 #include "agent/cli/cli.h"
+#include "agent/cli/runners.h"
 #include "agent/http.h"
 #include "agent/version.h"
 
@@ -26,6 +27,7 @@ static const struct {
         { "status", cli_status, "what each runner is doing, and what happens next" },
         { "check", cli_check, "validate the configuration, print every mistake" },
         { "seal", cli_seal, "prepare an image: remove what is this machine's" },
+        { "runners", cli_runners, "GitLab's Runners API from the shell" },
 };
 
 static void print_help(void)
