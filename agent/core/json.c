@@ -38,16 +38,20 @@ static bool bounds_hold(const char *data, size_t size, size_t values_max)
 
 static int read_bounded(const char *data, size_t size, size_t max, size_t values_max, json_t **ret)
 {
-        json_error_t error;
+        json_error_t error = {};
 
         if (size == 0 || size > max || !bounds_hold(data, size, values_max))
                 return -EBADMSG;
 
-        json_t *value = json_loadb(data, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+        json_t *value = json_loadb(data, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | flags, &error);
         /* The error's text quotes the document, which may hold a token. */
         explicit_bzero(error.text, sizeof(error.text) - 1);
-        if (!value)
-                return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EBADMSG;
+        if (!value) {
+                enum json_error_code code = json_error_code(&error);
+
+                /* Where memory ends before a byte was read, jansson leaves the error as it found it. */
+                return code == json_error_out_of_memory || code == json_error_unknown ? -ENOMEM : -EBADMSG;
+        }
         *ret = value;
         return 0;
 }
@@ -60,6 +64,16 @@ int json_read(const char *data, size_t size, size_t max, json_t **ret)
 int json_read_own(const char *data, size_t size, size_t max, json_t **ret)
 {
         return read_bounded(data, size, max, SIZE_MAX, ret);
+}
+
+int json_read(const char *data, size_t size, size_t max, json_t **ret)
+{
+        return read_flags(data, size, max, 0, ret);
+}
+
+int json_read_numbers(const char *data, size_t size, size_t max, json_t **ret)
+{
+        return read_flags(data, size, max, JSON_DECODE_INT_AS_REAL, ret);
 }
 
 static int on_dump(const char *buffer, size_t size, void *userdata)
