@@ -110,7 +110,7 @@ static void on_order_done(void *userdata, const OrderResult *results, size_t n)
         for (size_t i = 0; runners && i < n; i++) {
                 code = exit_code_worse(code, results[i].code);
                 (void)json_array_append_new(runners, json_pack("{s:s, s:i, s:s?}", "name", results[i].name, "code",
-                        results[i].code, "message", results[i].message));
+                                                             results[i].code, "message", results[i].message));
         }
         client_answer(client, json_pack("{s:i, s:o}", "code", code, "runners", runners));
 }
@@ -189,7 +189,8 @@ static void client_command(Client *client, const char *name)
                 client_refuse(client, 2, "this agent does not know that command");
                 return;
         }
-        int r = manager_order(client->control->manager, command, client->names, on_order_done, client, &client->order, &why);
+        int r = manager_order(
+                client->control->manager, command, client->names, on_order_done, client, &client->order, &why);
         if (r < 0)
                 client_refuse(client, r == -ENOENT ? 2 : 1, why ? why : strerror(-r));
 }
@@ -274,8 +275,8 @@ static int client_new(Control *control, int *fd, Client **ret)
         if (r >= 0)
                 r = sd_event_add_io(control->event, &client->io_source, client->fd, EPOLLIN, on_client, client);
         if (r >= 0)
-                r = sd_event_add_time_relative(control->event, &client->timer_source, CLOCK_BOOTTIME, CLIENT_IDLE_USEC,
-                        USEC_PER_SEC, on_client_idle, client);
+                r = sd_event_add_time_relative(control->event, &client->timer_source, CLOCK_BOOTTIME,
+                        CLIENT_IDLE_USEC, USEC_PER_SEC, on_client_idle, client);
         if (r < 0)
                 return r;
         (void)sd_event_source_set_description(client->io_source, "control-client");
@@ -323,7 +324,7 @@ static int socket_address(const char *runtime_dir, struct sockaddr_un *ret, char
                 path = NULL;
                 return -ENOMEM;
         }
-        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
         if (strlen(path) >= sizeof(ret->sun_path))
                 return -ENAMETOOLONG;
         strcpy(ret->sun_path, path);
@@ -444,7 +445,7 @@ static int send_request(int fd, const char *command, char *const *names)
 
 static int wait_readable(int fd, uint64_t until_usec)
 {
-        struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+        struct pollfd pollfd = {.fd = fd, .events = POLLIN};
         int span = -1;
 
         if (until_usec != USEC_INFINITY) {

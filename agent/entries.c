@@ -196,8 +196,8 @@ static int commit_once(Entries *e, const Wish *wishes, size_t n, EntryResult *re
                 };
 
         TomlError error = {};
-        r = entry_edits_apply(bytes ? secret_data(bytes) : NULL, secret_size(bytes), edits, n_edits, results, &edited,
-                &error);
+        r = entry_edits_apply(
+                bytes ? secret_data(bytes) : NULL, secret_size(bytes), edits, n_edits, results, &edited, &error);
         if (r == -EBADMSG)
                 return describe_toml_error(e, &error, reterr);
         if (r < 0)
@@ -246,8 +246,10 @@ static int on_commit(sd_event_source *source, void *userdata)
                 return 0;
         }
         if (r < 0) {
-                finish_all(e, wishes, n, r, message ? message :
-                        r == -ESTALE ? "config.toml is being written by others all the time" : strerror(-r));
+                finish_all(e, wishes, n, r,
+                        message        ? message
+                        : r == -ESTALE ? "config.toml is being written by others all the time"
+                                       : strerror(-r));
                 return 0;
         }
         if (!e->watch_sources[0] && e->changed)
@@ -274,7 +276,7 @@ int entries_submit(Entries *e, EntriesWant want, EntriesDone done, void *userdat
                 e->wishes = wishes;
                 e->allocated = allocated;
         }
-        e->wishes[e->n_wishes++] = (Wish){ .want = want, .done = done, .userdata = userdata };
+        e->wishes[e->n_wishes++] = (Wish){.want = want, .done = done, .userdata = userdata};
         return sd_event_source_set_enabled(e->commit_source, SD_EVENT_ONESHOT);
 }
 

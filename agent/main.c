@@ -18,16 +18,16 @@ static const struct {
         CliCommand command;
         const char *does;
 } commands[] = {
-        { "run", cli_run, "the agent: enrol, verify, rotate, and withdraw at the end" },
-        { "register", cli_register, "enrol what is not enrolled, once" },
-        { "verify", cli_verify, "ask GitLab about each runner now" },
-        { "rotate", cli_rotate, "replace the authentication token now" },
-        { "deregister", cli_deregister, "withdraw now" },
-        { "wait", cli_wait, "block until every runner is enrolled" },
-        { "status", cli_status, "what each runner is doing, and what happens next" },
-        { "check", cli_check, "validate the configuration, print every mistake" },
-        { "seal", cli_seal, "prepare an image: remove what is this machine's" },
-        { "runners", cli_runners, "GitLab's Runners API from the shell" },
+        {"run", cli_run, "the agent: enrol, verify, rotate, and withdraw at the end"},
+        {"register", cli_register, "enrol what is not enrolled, once"},
+        {"verify", cli_verify, "ask GitLab about each runner now"},
+        {"rotate", cli_rotate, "replace the authentication token now"},
+        {"deregister", cli_deregister, "withdraw now"},
+        {"wait", cli_wait, "block until every runner is enrolled"},
+        {"status", cli_status, "what each runner is doing, and what happens next"},
+        {"check", cli_check, "validate the configuration, print every mistake"},
+        {"seal", cli_seal, "prepare an image: remove what is this machine's"},
+        {"runners", cli_runners, "GitLab's Runners API from the shell"},
 };
 
 static void print_help(void)
@@ -39,14 +39,16 @@ static void print_help(void)
                      "Commands:\n");
         for (size_t i = 0; i < ELEMENTS(commands); i++)
                 (void)printf("  %-12s %s\n", commands[i].name, commands[i].does);
-        (void)printf("\n"
-                     "Options:\n"
-                     "  -c, --config FILE   read this file instead of those in /etc/runner-registrar; may be repeated\n"
-                     "  --log-level L       err, warning, info (the default) or debug\n"
-                     "  --help              this text; after a command, the command's\n"
-                     "  --version           the version\n"
-                     "\n"
-                     "Exit: 0 done, 1 failed, 2 wrong usage, 75 try again, 77 refused by GitLab, 78 configuration wrong.\n");
+        (void)printf(
+                "\n"
+                "Options:\n"
+                "  -c, --config FILE   read this file instead of those in /etc/runner-registrar; may be repeated\n"
+                "  --log-level L       err, warning, info (the default) or debug\n"
+                "  --help              this text; after a command, the command's\n"
+                "  --version           the version\n"
+                "\n"
+                "Exit: 0 done, 1 failed, 2 wrong usage, 75 try again, 77 refused by GitLab, 78 configuration "
+                "wrong.\n");
 }
 
 /* Descriptors 0 to 2 are there, whoever started us: else the first file opened would become somebody's stderr. */
@@ -79,10 +81,10 @@ static int run_command(const CliContext *context, int argc, char **argv)
 int main(int argc, char **argv)
 {
         static const struct option options[] = {
-                { "config", required_argument, NULL, 'c' },
-                { "log-level", required_argument, NULL, 'l' },
-                { "help", no_argument, NULL, 'h' },
-                { "version", no_argument, NULL, 'v' },
+                {"config", required_argument, NULL, 'c'},
+                {"log-level", required_argument, NULL, 'l'},
+                {"help", no_argument, NULL, 'h'},
+                {"version", no_argument, NULL, 'v'},
                 {},
         };
         _cleanup_(log_freep) Log *log = NULL;
@@ -106,7 +108,8 @@ int main(int argc, char **argv)
                         break;
                 case 'l':
                         if (log_level_from_string(optarg, &level) < 0) {
-                                (void)fprintf(stderr, "runner-registrar: --log-level: expected err, warning, info or debug\n");
+                                (void)fprintf(stderr,
+                                        "runner-registrar: --log-level: expected err, warning, info or debug\n");
                                 return EXIT_USAGE;
                         }
                         log_set_level(log, level);
@@ -124,7 +127,7 @@ int main(int argc, char **argv)
                 (void)fprintf(stderr, "runner-registrar: which command? See `runner-registrar --help`.\n");
                 return EXIT_USAGE;
         }
-        CliContext context = { .log = log, .config_files = n_files > 0 ? files : NULL };
+        CliContext context = {.log = log, .config_files = n_files > 0 ? files : NULL};
         int code = run_command(&context, argc - optind, argv + optind);
         /* Output that could not be written is no answer. */
         if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -134,7 +134,8 @@ static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
         if (*ret_cloned)
                 log_warning(m->log, LOG_FIELDS(.message_id = MESSAGE_ID_CLONE_DETECTED),
                         "This disk was another %s's: it gets a system id and runners of its own, and what belongs to "
-                        "the other one is left alone", clone == CLONE_INSTANCE && !foreign ? "instance" : "machine");
+                        "the other one is left alone",
+                        clone == CLONE_INSTANCE && !foreign ? "instance" : "machine");
         if (clone == CLONE_INSTANCE && !foreign) {
                 /* The machine id is the sibling's as well, and so would be the id made from it. */
                 unsigned char random[16];
@@ -187,12 +188,13 @@ static int make_roster(Manager *m, bool cloned, char **reterr)
                 .config_toml = m->config_toml,
                 .machine = &m->machine,
                 .neighbour = &m->neighbour,
-                .facts = {
-                        .system_id = m->system_id,
-                        .machine_id = m->machine.machine_id,
-                        .instance_id = m->machine.instance_id,
-                        .system_id_proves = proves.system_id_proves,
-                },
+                .facts =
+                        {
+                                .system_id = m->system_id,
+                                .machine_id = m->machine.machine_id,
+                                .instance_id = m->machine.instance_id,
+                                .system_id_proves = proves.system_id_proves,
+                        },
                 .once = m->options.once,
                 .changed = runner_changed,
                 .userdata = m,
@@ -280,8 +282,8 @@ static void work_orders(Manager *m)
         }
 }
 
-int manager_order(Manager *m, Command command, char *const *names, OrderDone done, void *userdata, Order **ret,
-        char **reterr)
+int manager_order(
+        Manager *m, Command command, char *const *names, OrderDone done, void *userdata, Order **ret, char **reterr)
 {
         Order *order;
 
@@ -394,8 +396,8 @@ static void publish_soon(Manager *m)
                 return;
         }
         if (!m->publish_source) {
-                (void)sd_event_add_time(m->event, &m->publish_source, CLOCK_BOOTTIME, m->publish_after_usec, USEC_PER_MSEC,
-                        on_publish, m);
+                (void)sd_event_add_time(m->event, &m->publish_source, CLOCK_BOOTTIME, m->publish_after_usec,
+                        USEC_PER_MSEC, on_publish, m);
                 return;
         }
         int enabled = SD_EVENT_OFF;
@@ -443,14 +445,16 @@ static void on_stop_reason(void *userdata, StopReason reason)
         m->stop_query = NULL;
         m->disk->ops->now(m->disk, &now);
         log_info(m->log, NULL, "Stopping (%s): the runners are %s", stop_reason_to_string(reason),
-                plan.withdraw ? "withdrawn" : plan.hand_back ? "kept, and handed back to gitlab-runner" : "kept");
+                plan.withdraw    ? "withdrawn"
+                : plan.hand_back ? "kept, and handed back to gitlab-runner"
+                                 : "kept");
         uint64_t deadline = usec_add(now.boottime_usec, span);
         /* The unit's TimeoutStopSec= knows nothing of a longer stop_timeout. */
         (void)systemd_extend_timeout(usec_add(span, STOP_TEARDOWN_USEC));
         roster_stop(m->roster, plan, deadline);
         /* The runners end by themselves at the deadline; this is for what would not. */
-        (void)sd_event_add_time(m->event, &m->stop_timer_source, CLOCK_BOOTTIME, usec_add(deadline, USEC_PER_SEC / 10),
-                10 * USEC_PER_MSEC, on_stop_overdue, m);
+        (void)sd_event_add_time(m->event, &m->stop_timer_source, CLOCK_BOOTTIME,
+                usec_add(deadline, USEC_PER_SEC / 10), 10 * USEC_PER_MSEC, on_stop_overdue, m);
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }
 
@@ -492,18 +496,20 @@ static void reload(Manager *m)
         }
         m->disk->ops->now(m->disk, &now);
         if (r >= 0)
-                r = roster_reload(m->roster, config, stop_plan(STOP_SERVICE, deregister_on_from_config(config->deregister_on)),
+                r = roster_reload(m->roster, config,
+                        stop_plan(STOP_SERVICE, deregister_on_from_config(config->deregister_on)),
                         usec_add(now.boottime_usec, config->stop_timeout_usec), &why);
         if (r < 0) {
                 log_error(m->log, LOG_FIELDS(.message_id = MESSAGE_ID_RELOAD_REFUSED),
                         "%s; keeping the old configuration", why ? why : strerror(-r));
                 return;
         }
-        if (strcmp(config->state_dir, m->config->state_dir) != 0 || strcmp(config->runtime_dir, m->config->runtime_dir) != 0 ||
+        if (strcmp(config->state_dir, m->config->state_dir) != 0 ||
+                strcmp(config->runtime_dir, m->config->runtime_dir) != 0 ||
                 strcmp(config->config_toml, m->config->config_toml) != 0)
                 log_warning(m->log, NULL, "state_dir, runtime_dir and config_toml take effect with the next start");
         /* They stay as they are until then: state and socket lie where they lie. */
-        char *keep[] = { config->state_dir, config->runtime_dir, config->config_toml };
+        char *keep[] = {config->state_dir, config->runtime_dir, config->config_toml};
         config->state_dir = m->config->state_dir;
         config->runtime_dir = m->config->runtime_dir;
         config->config_toml = m->config->config_toml;
@@ -555,10 +561,10 @@ static int listen_to_signals(Manager *m)
                 int signal;
                 sd_event_signal_handler_t handler;
         } rows[] = {
-                { SIGTERM, on_terminate },
-                { SIGINT, on_terminate },
-                { SIGHUP, on_hangup },
-                { SIGUSR1, on_verify_now },
+                {SIGTERM, on_terminate},
+                {SIGINT, on_terminate},
+                {SIGHUP, on_hangup},
+                {SIGUSR1, on_verify_now},
         };
         sigset_t mask;
 
@@ -610,8 +616,8 @@ static int on_pass_overdue(sd_event_source *source, uint64_t usec, void *userdat
         return sd_event_exit(m->event, 75);
 }
 
-int manager_pass(Manager *m, Command command, char *const *names, uint64_t timeout_usec, OrderDone done, void *userdata,
-        char **reterr)
+int manager_pass(Manager *m, Command command, char *const *names, uint64_t timeout_usec, OrderDone done,
+        void *userdata, char **reterr)
 {
         int r = manager_order(m, command, names, done, userdata, NULL, reterr);
 

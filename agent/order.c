@@ -17,7 +17,7 @@ struct Order {
 
 int exit_code_worse(int a, int b)
 {
-        static const int order[] = { 0, 1, 75, 77, 78 };
+        static const int order[] = {0, 1, 75, 77, 78};
         size_t rank_a = 1, rank_b = 1;
 
         for (size_t i = 0; i < ELEMENTS(order); i++) {

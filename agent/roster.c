@@ -172,7 +172,7 @@ static int add_slot(Roster *roster, Runner *runner)
         }
         size_t place = slot_place(roster, runner_name(runner));
         memmove(roster->slots + place + 1, roster->slots + place, (roster->n - place) * sizeof(*roster->slots));
-        roster->slots[place] = (Slot){ .runner = runner };
+        roster->slots[place] = (Slot){.runner = runner};
         roster->n++;
         return 0;
 }
@@ -205,8 +205,8 @@ static int refused_record(const char *name, const char *url, char **why, Record 
         return 0;
 }
 
-static int load_record(Roster *roster, const char *name, const RunnerConfig *config, bool cloned, Record **ret,
-        bool *ret_refused)
+static int load_record(
+        Roster *roster, const char *name, const RunnerConfig *config, bool cloned, Record **ret, bool *ret_refused)
 {
         const RunnerContext *context = roster->context;
         _cleanup_free_ char *why = NULL;
@@ -221,7 +221,8 @@ static int load_record(Roster *roster, const char *name, const RunnerConfig *con
                 r = -ENOENT;
         }
         if (r == -ENOENT) {
-                r = record_new(name, config ? config->url : "", config ? flow_of(config) : FLOW_REGISTRATION_TOKEN, ret);
+                r = record_new(
+                        name, config ? config->url : "", config ? flow_of(config) : FLOW_REGISTRATION_TOKEN, ret);
                 if (r >= 0)
                         (*ret)->cloned = cloned;
                 return r;
@@ -259,8 +260,8 @@ static int make_runner(Roster *roster, const char *name, RunnerConfig *config, b
         return 0;
 }
 
-static int add_runner(Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryIndex *entries,
-        char **reterr)
+static int add_runner(
+        Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryIndex *entries, char **reterr)
 {
         _cleanup_(runner_freep) Runner *runner = NULL;
         int r = make_runner(roster, name, config, cloned, entries, &runner, reterr);
@@ -365,7 +366,8 @@ static int prepare_changes(Roster *roster, const Config *config, Change *changes
 {
         for (size_t i = 0; i < config->n_runners; i++) {
                 changes[i].config = config->runners[i];
-                int r = template_file_merge(roster->context->disk, config->runners[i], &changes[i].template_body, reterr);
+                int r = template_file_merge(
+                        roster->context->disk, config->runners[i], &changes[i].template_body, reterr);
                 if (r < 0)
                         return r;
         }
@@ -391,7 +393,8 @@ static int apply_change(Roster *roster, const Config *config, const Change *chan
                 return r;
         }
         if (slot->retiring || !url_equal(runner_url(slot->runner), change->config->url)) {
-                /* NAME and url are the identity: the old one ends first, and its record tells the new one what is owed. */
+                /* NAME and url are the identity: the old one ends first, and its record tells the new one what is
+                 * owed. */
                 retire(slot, change->config, (StopPlan){}, deadline_usec);
                 return 0;
         }
@@ -418,7 +421,8 @@ int roster_reload(Roster *roster, const Config *config, StopPlan withdraw, uint6
         for (size_t i = 0; i < before; i++) {
                 Slot *slot = &roster->slots[i];
 
-                if (runner_config(slot->runner) && !slot->retiring && !config_find_runner(config, runner_name(slot->runner)))
+                if (runner_config(slot->runner) && !slot->retiring &&
+                        !config_find_runner(config, runner_name(slot->runner)))
                         retire(slot, NULL, withdraw, deadline_usec);
         }
         for (size_t i = 0; i < config->n_runners; i++) {

@@ -1,6 +1,7 @@
 #pragma once
 
-/* All runners of this host: those that the configuration names, and those that only a state of old or a debt keeps. */
+/* All runners of this host: those that the configuration names, and those that only a state of old or a debt keeps.
+ */
 
 #include "agent/runner.h"
 #include "config/mistakes.h"

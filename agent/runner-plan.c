@@ -53,8 +53,8 @@ static int translate_attributes(const RunnerConfig *config, const Machine *machi
                 .project_id = config->project_id,
         };
         /* GitLab lists runners by description; without one they all look alike. */
-        r = config->description ? expand(config->description, machine, &a->description) :
-                                  replace_string(&a->description, config->name);
+        r = config->description ? expand(config->description, machine, &a->description)
+                                : replace_string(&a->description, config->name);
         if (r >= 0)
                 r = expand(config->maintenance_note, machine, &a->maintenance_note);
         if (r >= 0 && config->tag_list)
@@ -132,8 +132,8 @@ static int translate_runner(const RunnerConfig *config, const Machine *machine, 
         return r;
 }
 
-int runner_plan_new(const Config *agent, const RunnerConfig *config, const Machine *machine, const Secret *template_body,
-        const char *url, bool once, RunnerPlan **ret)
+int runner_plan_new(const Config *agent, const RunnerConfig *config, const Machine *machine,
+        const Secret *template_body, const char *url, bool once, RunnerPlan **ret)
 {
         _cleanup_(runner_plan_freep) RunnerPlan *p = calloc(1, sizeof(*p));
         int r;

@@ -15,8 +15,8 @@ typedef struct RunnerPlan RunnerPlan;
 
 /* Translates CONFIG (NULL: configured no more, then URL is what remains) with the shared settings of AGENT. Copies
  * all. Specifiers are expanded with MACHINE's facts. */
-int runner_plan_new(const Config *agent, const RunnerConfig *config, const Machine *machine, const Secret *template_body,
-        const char *url, bool once, RunnerPlan **ret);
+int runner_plan_new(const Config *agent, const RunnerConfig *config, const Machine *machine,
+        const Secret *template_body, const char *url, bool once, RunnerPlan **ret);
 RunnerPlan *runner_plan_free(RunnerPlan *plan);
 DEFINE_CLEANUP(RunnerPlan, runner_plan_free)
 

@@ -39,7 +39,7 @@ static Now now_of(const Runner *r)
 
 static Event event_make(const Runner *r, EventKind kind)
 {
-        return (Event){ .kind = kind, .now = now_of(r) };
+        return (Event){.kind = kind, .now = now_of(r)};
 }
 
 /* ---- log ---- */
@@ -48,20 +48,20 @@ static const struct {
         int level;
         const char *message_id;
 } notice_rows[_NOTICE_MAX] = {
-        [NOTICE_REGISTERED] = { LOG_INFO, MESSAGE_ID_REGISTERED },
-        [NOTICE_ADOPTED] = { LOG_INFO, MESSAGE_ID_ADOPTED },
-        [NOTICE_DOUBTFUL] = { LOG_WARNING, MESSAGE_ID_DOUBTFUL },
-        [NOTICE_ALIVE_AGAIN] = { LOG_INFO, NULL },
-        [NOTICE_RECOVERING] = { LOG_WARNING, MESSAGE_ID_RECOVERING },
-        [NOTICE_ROTATED] = { LOG_INFO, MESSAGE_ID_ROTATED },
-        [NOTICE_ROTATION_FAILED] = { LOG_WARNING, MESSAGE_ID_ROTATION_FAILED },
-        [NOTICE_REFUSED] = { LOG_ERR, MESSAGE_ID_REFUSED },
-        [NOTICE_WITHDRAWN] = { LOG_INFO, MESSAGE_ID_WITHDRAWN },
-        [NOTICE_DEBT] = { LOG_WARNING, MESSAGE_ID_DEBT_RECORDED },
-        [NOTICE_DEBT_PAID] = { LOG_INFO, MESSAGE_ID_DEBT_PAID },
-        [NOTICE_ORPHAN] = { LOG_WARNING, MESSAGE_ID_ORPHAN_SUSPECTED },
-        [NOTICE_HANDED_BACK] = { LOG_INFO, MESSAGE_ID_HANDED_BACK },
-        [NOTICE_TROUBLE] = { LOG_WARNING, NULL },
+        [NOTICE_REGISTERED] = {LOG_INFO, MESSAGE_ID_REGISTERED},
+        [NOTICE_ADOPTED] = {LOG_INFO, MESSAGE_ID_ADOPTED},
+        [NOTICE_DOUBTFUL] = {LOG_WARNING, MESSAGE_ID_DOUBTFUL},
+        [NOTICE_ALIVE_AGAIN] = {LOG_INFO, NULL},
+        [NOTICE_RECOVERING] = {LOG_WARNING, MESSAGE_ID_RECOVERING},
+        [NOTICE_ROTATED] = {LOG_INFO, MESSAGE_ID_ROTATED},
+        [NOTICE_ROTATION_FAILED] = {LOG_WARNING, MESSAGE_ID_ROTATION_FAILED},
+        [NOTICE_REFUSED] = {LOG_ERR, MESSAGE_ID_REFUSED},
+        [NOTICE_WITHDRAWN] = {LOG_INFO, MESSAGE_ID_WITHDRAWN},
+        [NOTICE_DEBT] = {LOG_WARNING, MESSAGE_ID_DEBT_RECORDED},
+        [NOTICE_DEBT_PAID] = {LOG_INFO, MESSAGE_ID_DEBT_PAID},
+        [NOTICE_ORPHAN] = {LOG_WARNING, MESSAGE_ID_ORPHAN_SUSPECTED},
+        [NOTICE_HANDED_BACK] = {LOG_INFO, MESSAGE_ID_HANDED_BACK},
+        [NOTICE_TROUBLE] = {LOG_WARNING, NULL},
 };
 
 static void log_step(Runner *r)
@@ -73,7 +73,8 @@ static void log_step(Runner *r)
         while (lifecycle_take_notice(r->lifecycle, &notice, &sentence)) {
                 log_message(r->context.log, notice_rows[notice].level,
                         LOG_FIELDS(.runner = r->name, .state = runner_state_to_string(state),
-                                .attempt = lifecycle_attempt(r->lifecycle), .message_id = notice_rows[notice].message_id),
+                                .attempt = lifecycle_attempt(r->lifecycle),
+                                .message_id = notice_rows[notice].message_id),
                         "runner '%s': %s", r->name, sentence);
                 free(sentence);
         }
@@ -153,7 +154,7 @@ static void on_reply(Reply *reply, void *userdata)
 
         r->transfer = NULL;
         if (verdict_judge(r->calling, reply, event.now, &judgement) < 0)
-                judgement = (Judgement){ .verdict = VERDICT_AMBIGUOUS, .maybe_acted = true };
+                judgement = (Judgement){.verdict = VERDICT_AMBIGUOUS, .maybe_acted = true};
         log_debug(r->context.log, LOG_FIELDS(.runner = r->name, .http_status = reply->status),
                 "runner '%s': %s: %s%s%s", r->name, call_to_string(r->calling), verdict_to_string(judgement.verdict),
                 judgement.message ? ": " : "", judgement.message ? judgement.message : "");
@@ -284,8 +285,8 @@ static bool carry_out(Runner *r, const Action *action, Event *event, char **mess
         case ACTION_READ_SECRET:
                 *event = event_make(r, EVENT_SECRET);
                 if (r->config)
-                        k = secret_reader_start(r->context.event, runner_config_secret(r->config, NULL), on_secret, r,
-                                &r->reader);
+                        k = secret_reader_start(
+                                r->context.event, runner_config_secret(r->config, NULL), on_secret, r, &r->reader);
                 else
                         k = -ENOKEY;
                 break;
@@ -363,7 +364,8 @@ int runner_new(const RunnerContext *context, const Config *agent, RunnerConfig *
         r->journal_reserved = answer != NULL || record->intent.kind != INTENT_NONE;
         int k = replace_string(&r->name, record->name);
         if (k >= 0)
-                k = runner_plan_new(agent, config, context->machine, template_body, record->url, context->once, &r->plan);
+                k = runner_plan_new(
+                        agent, config, context->machine, template_body, record->url, context->once, &r->plan);
         if (k < 0)
                 return k;
         k = lifecycle_new(runner_plan_get(r->plan), &context->facts, record, answer, seed(r), &r->lifecycle);

@@ -104,7 +104,7 @@ int teller_tell(Teller *teller, TellerDone done, void *userdata)
                 wishes->items = items;
                 wishes->allocated = allocated;
         }
-        wishes->items[wishes->n++] = (Wish){ .done = done, .userdata = userdata };
+        wishes->items[wishes->n++] = (Wish){.done = done, .userdata = userdata};
         return teller->query ? 0 : sd_event_source_set_enabled(teller->ask_source, SD_EVENT_ONESHOT);
 }
 

@@ -34,8 +34,8 @@ int template_file_merge(Disk *disk, const RunnerConfig *config, Secret **ret, ch
         }
         r = template_merge(bytes ? secret_data(bytes) : NULL, secret_size(bytes), config->executor, ret, &error);
         if (r == -EINVAL || r == -EBADMSG) {
-                int k = config->template ? asprintf(reterr, "%s:%zu: %s", config->template, error.line, error.text) :
-                                           asprintf(reterr, "%s:%u: runner %s: %s", config->file, config->line,
+                int k = config->template ? asprintf(reterr, "%s:%zu: %s", config->template, error.line, error.text)
+                                         : asprintf(reterr, "%s:%u: runner %s: %s", config->file, config->line,
                                                    config->name, error.text);
                 if (k < 0)
                         *reterr = NULL;

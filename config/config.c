@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/base/url.h"
 #include "config/schema.h"
 #include "config/setting.h"
-#include "agent/base/url.h"
 
 int config_new(Config **ret)
 {

@@ -10,11 +10,11 @@
 #define _cleanup_(f) __attribute__((__cleanup__(f)))
 
 /* Defines `func##p(type **)` for _cleanup_(): frees what the variable points at, if anything. */
-#define DEFINE_CLEANUP(type, func)                                                                                    \
-        static inline void func##p(type **p)                                                                          \
-        {                                                                                                             \
-                if (*p)                                                                                               \
-                        (void)func(*p);                                                                               \
+#define DEFINE_CLEANUP(type, func)                                                                                   \
+        static inline void func##p(type **p)                                                                         \
+        {                                                                                                            \
+                if (*p)                                                                                              \
+                        (void)func(*p);                                                                              \
         }
 
 static inline void freep(void *p)
@@ -39,16 +39,16 @@ static inline void closep(int *fd)
         (void)safe_close(*fd);
 }
 
-#define _cleanup_free_ _cleanup_(freep)
+#define _cleanup_free_  _cleanup_(freep)
 #define _cleanup_close_ _cleanup_(closep)
 
 /* Hands the pointer over: evaluates to its value and leaves NULL behind. */
-#define take_ptr(p)                                                                                                   \
-        __extension__({                                                                                               \
-                __typeof__(p) *_pp = &(p);                                                                            \
-                __typeof__(p) _value = *_pp;                                                                          \
-                *_pp = NULL;                                                                                          \
-                _value;                                                                                               \
+#define take_ptr(p)                                                                                                  \
+        __extension__({                                                                                              \
+                __typeof__(p) *_pp = &(p);                                                                           \
+                __typeof__(p) _value = *_pp;                                                                         \
+                *_pp = NULL;                                                                                         \
+                _value;                                                                                              \
         })
 
 static inline int take_fd(int *fd)
@@ -62,5 +62,5 @@ static inline int take_fd(int *fd)
 #define ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
 #define _printf_(format, first) __attribute__((__format__(__printf__, format, first)))
-#define _unused_ __attribute__((__unused__))
-#define _nodiscard_ __attribute__((__warn_unused_result__))
+#define _unused_                __attribute__((__unused__))
+#define _nodiscard_             __attribute__((__warn_unused_result__))

@@ -38,7 +38,8 @@ static int print_answer(const Act *act, const char *line)
         int code = (int)json_integer_value(json_object_get(answer, "code"));
         if (message)
                 (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, message);
-        json_array_foreach(json_object_get(answer, "runners"), i, runner) {
+        json_array_foreach(json_object_get(answer, "runners"), i, runner)
+        {
                 const char *name = json_get_text(runner, "name");
 
                 print_result(act, name ? name : "?", (int)json_integer_value(json_object_get(runner, "code")),
@@ -48,7 +49,8 @@ static int print_answer(const Act *act, const char *line)
 }
 
 /* *ret_code is set if there is an agent; else a negative errno says that there is none. */
-static int ask_agent(const Act *act, const char *runtime_dir, char *const *names, uint64_t timeout_usec, int *ret_code)
+static int ask_agent(
+        const Act *act, const char *runtime_dir, char *const *names, uint64_t timeout_usec, int *ret_code)
 {
         _cleanup_close_ int fd = -1;
         _cleanup_free_ char *line = NULL;
@@ -61,7 +63,8 @@ static int ask_agent(const Act *act, const char *runtime_dir, char *const *names
                 (void)fprintf(stderr, "runner-registrar %s: time ran out; the agent goes on with it\n", act->name);
                 *ret_code = EXIT_AGAIN;
         } else if (r < 0) {
-                (void)fprintf(stderr, "runner-registrar %s: the agent does not answer: %s\n", act->name, strerror(-r));
+                (void)fprintf(
+                        stderr, "runner-registrar %s: the agent does not answer: %s\n", act->name, strerror(-r));
                 *ret_code = EXIT_FAILED;
         } else
                 *ret_code = print_answer(act, line);
@@ -91,8 +94,8 @@ static int pass(const CliContext *context, const Act *act, Config **config, char
 {
         _cleanup_(manager_freep) Manager *manager = NULL;
         _cleanup_free_ char *why = NULL;
-        const ManagerOptions options = { .log = context->log, .config_files = context->config_files, .once = true };
-        Pass state = { .act = act };
+        const ManagerOptions options = {.log = context->log, .config_files = context->config_files, .once = true};
+        Pass state = {.act = act};
         int r = manager_new(&options, *config, &manager, &why);
 
         if (r < 0) {
@@ -110,7 +113,8 @@ static int pass(const CliContext *context, const Act *act, Config **config, char
 
 static int run_act(const CliContext *context, const Act *act, int argc, char **argv)
 {
-        static const struct option options[] = { { "timeout", required_argument, NULL, 't' }, { "help", no_argument, NULL, 'h' }, {} };
+        static const struct option options[] = {
+                {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {}};
         _cleanup_(config_freep) Config *config = NULL;
         uint64_t timeout = USEC_INFINITY;
         int option, code;
@@ -121,7 +125,8 @@ static int run_act(const CliContext *context, const Act *act, int argc, char **a
                         if (act->command != COMMAND_DEREGISTER)
                                 return cli_usage(act->name, "--timeout belongs to deregister and wait");
                         if (cli_parse_timeout(optarg, &timeout) < 0)
-                                return cli_usage(act->name, "--timeout: '%s' is no time; expected one as 90s or 5min", optarg);
+                                return cli_usage(
+                                        act->name, "--timeout: '%s' is no time; expected one as 90s or 5min", optarg);
                         break;
                 case 'h':
                         (void)fputs(act->help, stdout);
@@ -147,7 +152,8 @@ int cli_register(const CliContext *context, int argc, char **argv)
                 .done = "enrolled",
                 .help = "Usage: runner-registrar register [NAME…]\n"
                         "\n"
-                        "One pass: enrols what is not enrolled, then ends; nothing to do is success. A token that GitLab\n"
+                        "One pass: enrols what is not enrolled, then ends; nothing to do is success. A token that "
+                        "GitLab\n"
                         "refuses is reported and left alone.\n",
         };
 
@@ -178,7 +184,8 @@ int cli_rotate(const CliContext *context, int argc, char **argv)
                 .done = "the token is rotated",
                 .help = "Usage: runner-registrar rotate [NAME…]\n"
                         "\n"
-                        "Replaces the authentication token now. Refuses (exit 1) where other hosts share the token, unless\n"
+                        "Replaces the authentication token now. Refuses (exit 1) where other hosts share the token, "
+                        "unless\n"
                         "`rotation = always`.\n",
         };
 
@@ -193,7 +200,8 @@ int cli_deregister(const CliContext *context, int argc, char **argv)
                 .done = "withdrawn",
                 .help = "Usage: runner-registrar deregister [--timeout T] [NAME…]\n"
                         "\n"
-                        "Withdraws now: the entry leaves config.toml, then GitLab forgets the runner, or this machine where\n"
+                        "Withdraws now: the entry leaves config.toml, then GitLab forgets the runner, or this "
+                        "machine where\n"
                         "the runner is shared. Stays withdrawn until `register` or the next start of the service.\n"
                         "\n"
                         "  --timeout T   stop waiting after this time (90s, 5min)\n",

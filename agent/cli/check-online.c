@@ -104,7 +104,7 @@ static int judgement_exit(const Judgement *j)
 
 static int check_server(Check *check, const RunnerConfig *runner)
 {
-        const CallArguments arguments = { .timeout_usec = runner->timeout_usec };
+        const CallArguments arguments = {.timeout_usec = runner->timeout_usec};
         int r = ask(check, runner, CALL_PROBE, &arguments);
 
         if (r < 0) {
@@ -128,7 +128,7 @@ static bool lacks_scope_only(const Judgement *j)
 
 static int check_access_token(Check *check, const RunnerConfig *runner)
 {
-        const CallArguments arguments = { .access_token = check->token, .timeout_usec = runner->timeout_usec };
+        const CallArguments arguments = {.access_token = check->token, .timeout_usec = runner->timeout_usec};
         int r = ask(check, runner, CALL_LIST, &arguments);
         const Judgement *j = &check->judgement;
 
@@ -137,7 +137,8 @@ static int check_access_token(Check *check, const RunnerConfig *runner)
                 return EXIT_FAILED;
         }
         if (j->verdict == VERDICT_ALIVE || lacks_scope_only(j)) {
-                (void)printf("%s: access_token: GitLab knows it; whether it may create this runner shows when it does\n",
+                (void)printf(
+                        "%s: access_token: GitLab knows it; whether it may create this runner shows when it does\n",
                         runner->name);
                 return EXIT_DONE;
         }
@@ -167,8 +168,8 @@ static int check_token(Check *check, const RunnerConfig *runner)
         if (strcmp(key, "access_token") == 0)
                 return check_access_token(check, runner);
         (void)printf("%s: %s: could be read; not tried at GitLab, as %s\n", runner->name, key,
-                strcmp(key, "registration_token") == 0 ? "that would make a runner" :
-                                                         "that would make this machine known there");
+                strcmp(key, "registration_token") == 0 ? "that would make a runner"
+                                                       : "that would make this machine known there");
         return EXIT_DONE;
 }
 

@@ -14,11 +14,13 @@ static const char help[] =
         "\n"
         "Validates the configuration and prints every mistake.\n"
         "\n"
-        "  --online   also try the url, TLS, and what of the tokens can be tried without changing anything at GitLab\n"
+        "  --online   also try the url, TLS, and what of the tokens can be tried without changing anything at "
+        "GitLab\n"
         "\n"
         "Exit: 0 all is well, 78 the configuration is wrong; with --online also 75, 77 and 1 as everywhere.\n";
 
-static void add(Mistakes *mistakes, const RunnerConfig *runner, const Config *config, const char *key, const char *what)
+static void add(
+        Mistakes *mistakes, const RunnerConfig *runner, const Config *config, const char *key, const char *what)
 {
         const char *file = runner->file;
         unsigned line = runner->line;
@@ -48,8 +50,9 @@ static unsigned check_runner(const Config *config, const RunnerConfig *runner, M
         }
         (void)secret_source_describe(source, &name);
         (void)printf("%s: %s (%s) is not tried here: %s\n", runner->name, key, name ? name : "?",
-                r == -ENOKEY ? "systemd hands it to the unit only; `systemctl status runner-registrar` tells whether it came" :
-                               "the program is not run; --online does");
+                r == -ENOKEY ? "systemd hands it to the unit only; `systemctl status runner-registrar` tells whether "
+                               "it came"
+                             : "the program is not run; --online does");
         return 1;
 }
 
@@ -86,7 +89,8 @@ static int check(const CliContext *context, Config **ret)
 
 int cli_check(const CliContext *context, int argc, char **argv)
 {
-        static const struct option options[] = { { "online", no_argument, NULL, 'o' }, { "help", no_argument, NULL, 'h' }, {} };
+        static const struct option options[] = {
+                {"online", no_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'}, {}};
         _cleanup_(config_freep) Config *config = NULL;
         bool online = false;
         int option;

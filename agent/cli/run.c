@@ -5,21 +5,21 @@
 #include "agent/cli/cli.h"
 #include "agent/manager.h"
 
-static const char help[] =
-        "Usage: runner-registrar run\n"
-        "\n"
-        "The agent, in the foreground: enrols every configured runner, verifies and rotates its token, and withdraws it\n"
-        "when told to stop, as `deregister_on` says.\n"
-        "\n"
-        "Signals: TERM and INT stop, HUP reads the configuration again, USR1 verifies now.\n";
+static const char help[] = "Usage: runner-registrar run\n"
+                           "\n"
+                           "The agent, in the foreground: enrols every configured runner, verifies and rotates its "
+                           "token, and withdraws it\n"
+                           "when told to stop, as `deregister_on` says.\n"
+                           "\n"
+                           "Signals: TERM and INT stop, HUP reads the configuration again, USR1 verifies now.\n";
 
 int cli_run(const CliContext *context, int argc, char **argv)
 {
-        static const struct option options[] = { { "help", no_argument, NULL, 'h' }, {} };
+        static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {}};
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_(manager_freep) Manager *manager = NULL;
         _cleanup_free_ char *why = NULL;
-        const ManagerOptions manager_options = { .log = context->log, .config_files = context->config_files };
+        const ManagerOptions manager_options = {.log = context->log, .config_files = context->config_files};
         int option;
 
         while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {

@@ -5,13 +5,12 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/core/text.h"
 #include "agent/base/url.h"
+#include "agent/core/text.h"
 #include "agent/core/verdict.h"
 #include "agent/secret-reader.h"
 #include "agent/version.h"
 #include "config/load.h"
-#include "agent/base/url.h"
 
 #define TIMEOUT_USEC (30 * USEC_PER_SEC)
 

@@ -2,17 +2,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/base/file.h"
 #include "agent/cli/cli.h"
 #include "agent/config-toml.h"
-#include "agent/base/file.h"
 #include "agent/core/entry.h"
 #include "agent/store.h"
 
-static const char help[] =
-        "Usage: runner-registrar seal\n"
-        "\n"
-        "Prepares an image: removes our state, .runner_system_id and our entries in config.toml, and calls nobody, so\n"
-        "that every machine made from the image enrols as itself.\n";
+static const char help[] = "Usage: runner-registrar seal\n"
+                           "\n"
+                           "Prepares an image: removes our state, .runner_system_id and our entries in config.toml, "
+                           "and calls nobody, so\n"
+                           "that every machine made from the image enrols as itself.\n";
 
 static int remove_entries(ConfigToml *ct, const Config *config, char *const *names, char **reterr)
 {
@@ -44,7 +44,7 @@ static int remove_entries(ConfigToml *ct, const Config *config, char *const *nam
                 for (size_t k = 0; !ours && entry->name && k < n_names; k++)
                         ours = strcmp(names[k], entry->name) == 0;
                 if (ours)
-                        edits[n++] = (EntryEdit){ .kind = ENTRY_EDIT_REMOVE, .index = entry->index };
+                        edits[n++] = (EntryEdit){.kind = ENTRY_EDIT_REMOVE, .index = entry->index};
         }
         if (!edits || !results)
                 r = -ENOMEM;
@@ -87,7 +87,7 @@ static int seal(const Config *config, char **reterr)
 
 int cli_seal(const CliContext *context, int argc, char **argv)
 {
-        static const struct option options[] = { { "help", no_argument, NULL, 'h' }, {} };
+        static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {}};
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_free_ char *why = NULL;
         int option;

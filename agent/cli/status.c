@@ -42,8 +42,7 @@ static int look(const CliContext *context, Config **config, char **ret, char **r
 {
         _cleanup_(manager_freep) Manager *manager = NULL;
         const ManagerOptions options = {
-                .log = context->log, .config_files = context->config_files, .once = true, .look_only = true
-        };
+                .log = context->log, .config_files = context->config_files, .once = true, .look_only = true};
         int r = manager_new(&options, *config, &manager, reterr);
 
         if (r < 0)
@@ -72,7 +71,8 @@ static int print_status(const char *text, bool json)
 
 int cli_status(const CliContext *context, int argc, char **argv)
 {
-        static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, {} };
+        static const struct option options[] = {
+                {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {}};
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_free_ char *text = NULL, *why = NULL;
         bool json = false;

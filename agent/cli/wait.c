@@ -43,7 +43,8 @@ static int wait_once(const char *runtime_dir, char *const *names, uint64_t timeo
 
 static void nap(uint64_t usec)
 {
-        struct timespec span = { .tv_sec = (time_t)(usec / USEC_PER_SEC), .tv_nsec = (long)(usec % USEC_PER_SEC * 1000) };
+        struct timespec span = {
+                .tv_sec = (time_t)(usec / USEC_PER_SEC), .tv_nsec = (long)(usec % USEC_PER_SEC * 1000)};
 
         (void)nanosleep(&span, NULL);
 }
@@ -63,8 +64,8 @@ static int wait_until(const char *runtime_dir, char *const *names, uint64_t time
                 if (r >= 0)
                         return code;
                 if (r == -EACCES || r == -EPERM) {
-                        (void)fprintf(stderr, "runner-registrar: Failed to connect to '%s/control': %s\n", runtime_dir,
-                                strerror(-r));
+                        (void)fprintf(stderr, "runner-registrar: Failed to connect to '%s/control': %s\n",
+                                runtime_dir, strerror(-r));
                         return EXIT_FAILED;
                 }
                 now_read(&now);
@@ -78,7 +79,8 @@ static int wait_until(const char *runtime_dir, char *const *names, uint64_t time
 
 int cli_wait(const CliContext *context, int argc, char **argv)
 {
-        static const struct option options[] = { { "timeout", required_argument, NULL, 't' }, { "help", no_argument, NULL, 'h' }, {} };
+        static const struct option options[] = {
+                {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {}};
         _cleanup_(config_freep) Config *config = NULL;
         uint64_t timeout = USEC_INFINITY;
         int option;
@@ -87,7 +89,8 @@ int cli_wait(const CliContext *context, int argc, char **argv)
                 switch (option) {
                 case 't':
                         if (cli_parse_timeout(optarg, &timeout) < 0)
-                                return cli_usage("wait", "--timeout: '%s' is no time; expected one as 90s or 5min", optarg);
+                                return cli_usage(
+                                        "wait", "--timeout: '%s' is no time; expected one as 90s or 5min", optarg);
                         break;
                 case 'h':
                         (void)fputs(help, stdout);

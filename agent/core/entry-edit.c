@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/base/url.h"
 #include "agent/core/entry-key.h"
 #include "agent/core/toml-edit.h"
-#include "agent/base/url.h"
 
 /* What gitlab-runner's installation writes where there is no file (commands/service.go). */
 static const char installed_file[] = "concurrent = 1\n"

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/base/url.h"
 #include "agent/core/entry-key.h"
 #include "agent/core/token.h"
-#include "agent/base/url.h"
 
 bool entry_time_is_zero(const struct timespec *t)
 {

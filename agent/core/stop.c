@@ -31,10 +31,10 @@ StopPlan stop_plan(StopReason reason, DeregisterOn deregister_on)
         case STOP_SOFT_REBOOT:
         case STOP_UNKNOWN:
                 /* Whoever comes back in a moment must not cost the host its identity. */
-                return (StopPlan){ .drain = DRAIN_NO, .withdraw = always };
+                return (StopPlan){.drain = DRAIN_NO, .withdraw = always};
         case STOP_REBOOT:
         case STOP_KEXEC:
-                return (StopPlan){ .drain = DRAIN_BOUNDED, .withdraw = always };
+                return (StopPlan){.drain = DRAIN_BOUNDED, .withdraw = always};
         case STOP_SERVICE:
         case STOP_SIGNAL:
                 return (StopPlan){
@@ -43,17 +43,17 @@ StopPlan stop_plan(StopReason reason, DeregisterOn deregister_on)
                         .hand_back = never || only_poweroff,
                 };
         case STOP_COMMAND:
-                return (StopPlan){ .drain = DRAIN_ASKED, .withdraw = true };
+                return (StopPlan){.drain = DRAIN_ASKED, .withdraw = true};
         case STOP_POWEROFF:
         case STOP_HALT:
-                return (StopPlan){ .drain = DRAIN_BOUNDED, .withdraw = !never, .hand_back = never };
+                return (StopPlan){.drain = DRAIN_BOUNDED, .withdraw = !never, .hand_back = never};
         case STOP_TERMINATE:
-                return (StopPlan){ .drain = DRAIN_HOOK, .withdraw = true };
+                return (StopPlan){.drain = DRAIN_HOOK, .withdraw = true};
         case STOP_PREEMPTION:
-                return (StopPlan){ .drain = DRAIN_DEADLINE, .withdraw = true, .one_try = true };
+                return (StopPlan){.drain = DRAIN_DEADLINE, .withdraw = true, .one_try = true};
         case _STOP_REASON_MAX:
         case _STOP_REASON_INVALID:
                 break;
         }
-        return (StopPlan){ .drain = DRAIN_NO };
+        return (StopPlan){.drain = DRAIN_NO};
 }

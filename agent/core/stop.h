@@ -7,18 +7,18 @@
 #include <errno.h>
 
 typedef enum StopReason {
-        STOP_RESTART,     /* restart or upgrade of our service */
+        STOP_RESTART, /* restart or upgrade of our service */
         STOP_SOFT_REBOOT,
         STOP_REBOOT,
         STOP_KEXEC,
-        STOP_SERVICE,     /* our unit is stopped; a runner that a reload no longer configures */
-        STOP_SIGNAL,      /* TERM or INT, and systemd did not start us */
-        STOP_COMMAND,     /* `deregister` */
+        STOP_SERVICE, /* our unit is stopped; a runner that a reload no longer configures */
+        STOP_SIGNAL,  /* TERM or INT, and systemd did not start us */
+        STOP_COMMAND, /* `deregister` */
         STOP_POWEROFF,
         STOP_HALT,
-        STOP_TERMINATE,   /* an autoscaling group takes the instance down and waits for us */
-        STOP_PREEMPTION,  /* spot or preemption notice: a deadline that nobody moves */
-        STOP_UNKNOWN,     /* systemd started us and can't be asked */
+        STOP_TERMINATE,  /* an autoscaling group takes the instance down and waits for us */
+        STOP_PREEMPTION, /* spot or preemption notice: a deadline that nobody moves */
+        STOP_UNKNOWN,    /* systemd started us and can't be asked */
         _STOP_REASON_MAX,
         _STOP_REASON_INVALID = -EINVAL,
 } StopReason;

@@ -9,7 +9,8 @@
 
 #include "agent/base/cleanup.h"
 
-/* The inode of the first PID namespace (PROC_PID_INIT_INO of include/linux/proc_ns.h): from there all others are seen. */
+/* The inode of the first PID namespace (PROC_PID_INIT_INO of include/linux/proc_ns.h): from there all others are
+ * seen. */
 #define FIRST_PID_NAMESPACE 0xEFFFFFFCU
 
 static void closedirp(DIR **folder)
@@ -52,7 +53,8 @@ bool processes_lack_neighbour(void)
         if (!folder || !sees_all(dirfd(folder)))
                 return false;
         while ((entry = readdir(folder)))
-                /* Its older names, such as gitlab-ci-multi-runner, begin alike; another gitlab-… costs a few seconds. */
+                /* Its older names, such as gitlab-ci-multi-runner, begin alike; another gitlab-… costs a few seconds.
+                 */
                 if (isdigit((unsigned char)entry->d_name[0]) && read_name(dirfd(folder), entry->d_name, name) &&
                         strncmp(name, "gitlab-", 7) == 0)
                         return false;
