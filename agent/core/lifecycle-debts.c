@@ -114,6 +114,19 @@ static Action debt_verify(Lifecycle *l)
         return act_send_to(l, &debt->target, CALL_VERIFY, arguments, debt_verified);
 }
 
+static Action debt_probed(Lifecycle *l, const Event *event)
+{
+        const Judgement *j = event->judgement;
+
+        return j->verdict == VERDICT_ALIVE ? debt_verify(l) : debt_kept(l, j);
+}
+
+/* A GitLab that calls every token unknown is not well, and the debt is all that still knows this one. */
+static Action debt_probe(Lifecycle *l)
+{
+        return act_send_to(l, &current(l)->target, CALL_PROBE, (CallArguments){}, debt_probed);
+}
+
 static Action manager_deleted(Lifecycle *l, const Event *event);
 
 static Action manager_delete(Lifecycle *l, const Event *event)
@@ -132,7 +145,7 @@ static Action manager_deleted(Lifecycle *l, const Event *event)
         const Judgement *j = event->judgement;
 
         if (j->verdict == VERDICT_DEAD || j->no_route)
-                return debt_verify(l);
+                return debt_probe(l);
         if (j->verdict != VERDICT_ALIVE)
                 return debt_kept(l, j);
         /* A poll that was on its way makes the manager again: the second answer, a 404, is the proof. */
@@ -151,7 +164,7 @@ static Action runner_deleted(Lifecycle *l, const Event *event)
         const Judgement *j = event->judgement;
 
         if (j->verdict == VERDICT_DEAD)
-                return debt_verify(l);
+                return debt_probe(l);
         if (j->verdict != VERDICT_ALIVE)
                 return debt_kept(l, j);
         return debt_paid(l, "the runner is deleted");

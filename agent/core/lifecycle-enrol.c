@@ -129,6 +129,7 @@ static Action adopt_doubtful(Lifecycle *l, const Candidate *c)
         record->expiry_unknown = c->expires_at_usec == 0;
         record->token_expires_at_usec = c->expires_at_usec;
         l->entry_due = false;
+        lifecycle_set_never(l, DUE_ENTRIES);
         set_standing(l, VERDICT_DEAD);
         lifecycle_count_proof(l);
         lifecycle_set_never(l, DUE_ENROL);
@@ -187,7 +188,6 @@ static Action adopt_judged(Lifecycle *l, const Event *event)
         }
         if (lifecycle_adopt(l, &l->candidates[l->candidate], &j->identity, "another token of this host works") < 0)
                 return enrol_no_memory(l);
-        entries_relist(l);
         lifecycle_set_verify_interval(l);
         /* What works comes first; whether another was configured meanwhile is asked next. */
         lifecycle_set_due(l, DUE_SOURCE, 0, "adopted");
@@ -206,6 +206,7 @@ Action enrol_start(Lifecycle *l)
 {
         lifecycle_enter(l, RUNNER_STATE_REGISTERING);
         lifecycle_set_never(l, DUE_ENROL);
+        l->probed = false;
         if (collect_candidates(l) < 0)
                 return enrol_no_memory(l);
         return adopt_next(l);
@@ -314,6 +315,25 @@ static uint64_t lost_wait(const Lifecycle *l)
         return wait < l->plan.refused_retry_usec ? wait : l->plan.refused_retry_usec;
 }
 
+/* Whether a runner would be created because GitLab calls dead what this host has. One that calls everything dead (a
+ * database that is being restored, say) fails the probe; one that passes it is asked about all of it once more. */
+static bool replaces(const Lifecycle *l)
+{
+        return l->plan.flow != FLOW_AUTHENTICATION_TOKEN && !l->probed && (l->record->token || l->n_candidates > 0);
+}
+
+static Action well_judged(Lifecycle *l, const Event *event)
+{
+        const Judgement *j = event->judgement;
+
+        if (j->verdict != VERDICT_ALIVE) {
+                enrol_again(l, j);
+                return act_decide(l);
+        }
+        l->probed = true;
+        return collect_candidates(l) < 0 ? enrol_no_memory(l) : adopt_next(l);
+}
+
 Action enrol_source(Lifecycle *l)
 {
         static const char words[] = "two registrations in a row were lost on their way back";
@@ -321,7 +341,8 @@ Action enrol_source(Lifecycle *l)
         if (l->record->cloned && l->n_entries > 0)
                 entries_give_up(l, l->entries[0].token);
         if (l->record->intent.kind != INTENT_CREATE)
-                return act_read_secret(l, enrol_with_secret);
+                return replaces(l) ? act_send(l, CALL_PROBE, (CallArguments){}, well_judged)
+                                   : act_read_secret(l, enrol_with_secret);
         uint64_t wait = lost_wait(l);
         if (wait > 0) {
                 lifecycle_set_due(l, DUE_ENROL, usec_add(wait, random_below(&l->random, wait / 10 + 1)),

@@ -114,7 +114,6 @@ static Action entry_judged(Lifecycle *l, const Event *event)
                         return act_decide(l);
                 }
                 lifecycle_notice(l, NOTICE_ADOPTED, "A newer token was found in config.toml");
-                entries_relist(l);
                 verify_alive(l, j);
                 return act_decide(l);
         case VERDICT_DEAD:
@@ -157,8 +156,9 @@ Action entries_check(Lifecycle *l)
                 return act_decide(l);
         }
         if (!entries_foreign(l)) {
-                /* Writing what stands there already changes no byte; anything else is put back. */
-                l->entry_due = true;
+                /* Writing what stands there already changes no byte; anything else is put back. An entry that has
+                 * never proved to be ours is left alone. */
+                l->entry_due = l->entry_due || l->record->ours || l->record->manager_ours;
                 return act_decide(l);
         }
         /* Copies: the file may change again while GitLab thinks. */

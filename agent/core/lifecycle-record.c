@@ -197,11 +197,14 @@ int lifecycle_take_token(
                 replace_string(&record->instance_id, l->instance_id) < 0 ||
                 replace_string(&record->url, l->plan.target.url) < 0)
                 return -ENOMEM;
+        /* What stands in config.toml for the old one may be written over, also once that is gone from here. */
+        entries_relist(l);
         bool ours = cancel_debts(l, token);
         if (ret_ours)
                 *ret_ours = ours;
         (void)secret_free(record->token);
         record->token = take_ptr(copy);
+        entries_relist(l);
         if (runner_id > 0)
                 record->runner_id = runner_id;
         lifecycle_cancel_orphans(l, record->url, record->runner_id);

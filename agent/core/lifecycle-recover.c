@@ -77,6 +77,37 @@ static Action recover_with_secret(Lifecycle *l, const Event *event)
         return act_prepare(l, recover_prepared);
 }
 
+static Action recover_verified(Lifecycle *l, const Event *event)
+{
+        const Judgement *j = event->judgement;
+        const Record *record = l->record;
+
+        if (j->verdict == VERDICT_ALIVE) {
+                verify_alive(l, j);
+                return act_decide(l);
+        }
+        if (j->verdict != VERDICT_DEAD)
+                return recover_later(l, j);
+        /* A reset would lock out those who share the runner, should it be alive for them; and a create that is open
+         * is not to be forgotten over it. */
+        if (l->plan.flow == FLOW_ACCESS_TOKEN && record->runner_id > 0 && record->ours &&
+                record->intent.kind != INTENT_CREATE)
+                return act_read_secret(l, recover_with_secret);
+        return recover_anew(l);
+}
+
+/* A token is replaced only by a GitLab that can tell: one that calls all of them dead (a database that is being
+ * restored, say) fails the probe; one that passes it is asked once more. */
+static Action recover_probed(Lifecycle *l, const Event *event)
+{
+        const Judgement *j = event->judgement;
+
+        if (j->verdict != VERDICT_ALIVE)
+                return recover_later(l, j);
+        l->probed = true;
+        return act_send(l, CALL_VERIFY, token_arguments(l, l->record->token), recover_verified);
+}
+
 Action recover_start(Lifecycle *l)
 {
         const Record *record = l->record;
@@ -89,10 +120,8 @@ Action recover_start(Lifecycle *l)
         lifecycle_set_never(l, DUE_ENROL);
         if (record->intent.kind == INTENT_RESET || record->intent.kind == INTENT_RESET_BY_ID)
                 l->reset_lost = true;
-        /* A reset would lock out those who share the runner, should it be alive for them; and a create that is open
-         * is not to be forgotten over it. */
-        if (l->plan.flow == FLOW_ACCESS_TOKEN && record->runner_id > 0 && record->ours &&
-                record->intent.kind != INTENT_CREATE)
-                return act_read_secret(l, recover_with_secret);
-        return recover_anew(l);
+        l->probed = false;
+        if (l->plan.flow == FLOW_AUTHENTICATION_TOKEN || !l->plan.reregister)
+                return recover_anew(l);
+        return act_send(l, CALL_PROBE, (CallArguments){}, recover_probed);
 }

@@ -9,13 +9,13 @@
  * short (see ACTION_KEEP). */
 
 #include "agent/base/time.h"
+#include "agent/base/url.h"
 #include "agent/core/api.h"
 #include "agent/core/entry.h"
 #include "agent/core/record.h"
 #include "agent/core/schedule.h"
 #include "agent/core/stop.h"
 #include "agent/core/token.h"
-#include "agent/base/url.h"
 #include "agent/core/verdict.h"
 
 typedef struct Lifecycle Lifecycle;

@@ -112,9 +112,10 @@ static void test_doubts_a_dead_entry_first(void **state)
         PLAY(&life, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE},
                 {DONE, SEND(PROBE)});
         assert_true(life.now.boottime_usec - first >= life.plan.removed_after_usec);
-        PLAY(&life, {ALIVE, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)}, {GIVEN(43, "tok-b"), JOURNAL},
-                {DONE, SAVE}, {DONE, WRITE}, {CHANGED, TELL}, {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)},
-                {DEAD, SEND(VERIFY)}, {DEAD, SEND(PROBE)}, {ALIVE, SAVE}, {DONE, WAIT});
+        PLAY(&life, {ALIVE, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)},
+                {GIVEN(43, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE}, {CHANGED, TELL},
+                {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {DEAD, SEND(VERIFY)}, {DEAD, SEND(PROBE)}, {ALIVE, SAVE},
+                {DONE, WAIT});
         life_check_token(&life, "tok-b");
         assert_int_equal(lifecycle_record(life.l)->n_debts, 0);
         life_end(&life);
@@ -146,7 +147,8 @@ static void test_adopts_what_it_owes(void **state)
 
         for (size_t i = 0; i < ELEMENTS(kinds); i++) {
                 Record *record = life_record(FLOW_REGISTRATION_TOKEN);
-                Debt debt = {.kind = kinds[i], .runner_id = 42, .token = life_secret("tok-a"), .since_usec = LIFE_START};
+                Debt debt = {
+                        .kind = kinds[i], .runner_id = 42, .token = life_secret("tok-a"), .since_usec = LIFE_START};
                 Life life;
 
                 assert_int_equal(target_copy(&debt.target, &(Target){.url = (char *)LIFE_URL "/"}), 0);
@@ -291,14 +293,16 @@ static void test_starts_with_a_journalled_answer(void **state)
                 uint64_t since_usec;
                 const char *token;
         } rows[] = {
-                {LIFE_START - DAY, "tok-new"},
-                {LIFE_START - 2 * DAY, NULL}, /* of an intent of old: applied before */
+                {LIFE_START - DAY, "tok-new"}, {LIFE_START - 2 * DAY, NULL}, /* of an intent of old: applied before */
         };
 
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Record *record = life_record(FLOW_REGISTRATION_TOKEN);
-                Answer answer = {.kind = INTENT_CREATE, .runner_id = 42, .token = life_secret("tok-new"),
-                        .obtained_at_usec = LIFE_START - DAY, .intent_since_usec = rows[i].since_usec};
+                Answer answer = {.kind = INTENT_CREATE,
+                        .runner_id = 42,
+                        .token = life_secret("tok-new"),
+                        .obtained_at_usec = LIFE_START - DAY,
+                        .intent_since_usec = rows[i].since_usec};
                 Life life;
 
                 record->intent = (Intent){.kind = INTENT_CREATE, .since_usec = LIFE_START - DAY};
