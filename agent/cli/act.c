@@ -3,11 +3,16 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/cli/cli.h"
 #include "agent/control.h"
 #include "agent/core/json.h"
 #include "agent/manager.h"
+
+/* How often, and how long apart, a lock that somebody else has is tried: 10 s in all. */
+#define BUSY_TRIES 100
+#define BUSY_USEC  (100 * USEC_PER_MSEC)
 
 typedef struct Act {
         const char *name;
@@ -90,25 +95,55 @@ static void on_pass_done(void *userdata, const OrderResult *results, size_t n)
         }
 }
 
-static int pass(const CliContext *context, const Act *act, Config **config, char *const *names, uint64_t timeout_usec)
+/* Sets *ret_code; -EBUSY: an agent, or another pass, has the lock. */
+static int pass(const CliContext *context, const Act *act, Config **config, char *const *names, uint64_t timeout_usec,
+        char **reterr, int *ret_code)
 {
         _cleanup_(manager_freep) Manager *manager = NULL;
         _cleanup_free_ char *why = NULL;
         const ManagerOptions options = {.log = context->log, .config_files = context->config_files, .once = true};
         Pass state = {.act = act};
-        int r = manager_new(&options, *config, &manager, &why);
+        int r = manager_new(&options, *config, &manager, reterr);
 
-        if (r < 0) {
-                (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, why ? why : strerror(-r));
-                return r == -EINVAL ? EXIT_CONFIG : EXIT_FAILED;
-        }
+        if (r < 0)
+                return r;
         (void)take_ptr(*config);
         int code = manager_pass(manager, act->command, names, timeout_usec, on_pass_done, &state, &why);
         if (why)
                 (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, why);
         if (code == EXIT_AGAIN && !state.answered)
                 (void)fprintf(stderr, "runner-registrar %s: time ran out\n", act->name);
-        return state.answered ? state.code : code;
+        *ret_code = state.answered ? state.code : code;
+        return 0;
+}
+
+static void nap(uint64_t usec)
+{
+        struct timespec span = {.tv_nsec = (long)(usec * 1000)};
+
+        (void)nanosleep(&span, NULL);
+}
+
+/* The agent if one runs, else a pass. One that has the lock and no socket yet is just starting, and another pass ends
+ * by itself: both are worth a little patience. */
+static int carry_out(
+        const CliContext *context, const Act *act, Config **config, char *const *names, uint64_t timeout_usec)
+{
+        for (unsigned tries = 0;; tries++) {
+                _cleanup_free_ char *why = NULL;
+                int code;
+
+                if (ask_agent(act, (*config)->runtime_dir, names, timeout_usec, &code) >= 0)
+                        return code;
+                int r = pass(context, act, config, names, timeout_usec, &why, &code);
+                if (r >= 0)
+                        return code;
+                if (r != -EBUSY || tries >= BUSY_TRIES) {
+                        (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, why ? why : strerror(-r));
+                        return r == -EINVAL ? EXIT_CONFIG : EXIT_FAILED;
+                }
+                nap(BUSY_USEC);
+        }
 }
 
 static int run_act(const CliContext *context, const Act *act, int argc, char **argv)
@@ -139,9 +174,7 @@ static int run_act(const CliContext *context, const Act *act, int argc, char **a
         code = cli_load_config(context, act->command == COMMAND_DEREGISTER, &config);
         if (code != EXIT_DONE)
                 return code;
-        if (ask_agent(act, config->runtime_dir, argv + optind, timeout, &code) >= 0)
-                return code;
-        return pass(context, act, &config, argv + optind, timeout);
+        return carry_out(context, act, &config, argv + optind, timeout);
 }
 
 int cli_register(const CliContext *context, int argc, char **argv)
