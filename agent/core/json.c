@@ -36,7 +36,7 @@ static bool bounds_hold(const char *data, size_t size, size_t values_max)
         return true;
 }
 
-static int read_bounded(const char *data, size_t size, size_t max, size_t values_max, json_t **ret)
+static int read_bounded(const char *data, size_t size, size_t max, size_t values_max, size_t flags, json_t **ret)
 {
         json_error_t error = {};
 
@@ -58,22 +58,17 @@ static int read_bounded(const char *data, size_t size, size_t max, size_t values
 
 int json_read(const char *data, size_t size, size_t max, json_t **ret)
 {
-        return read_bounded(data, size, max, JSON_VALUES_MAX, ret);
+        return read_bounded(data, size, max, JSON_VALUES_MAX, 0, ret);
 }
 
 int json_read_own(const char *data, size_t size, size_t max, json_t **ret)
 {
-        return read_bounded(data, size, max, SIZE_MAX, ret);
-}
-
-int json_read(const char *data, size_t size, size_t max, json_t **ret)
-{
-        return read_flags(data, size, max, 0, ret);
+        return read_bounded(data, size, max, SIZE_MAX, 0, ret);
 }
 
 int json_read_numbers(const char *data, size_t size, size_t max, json_t **ret)
 {
-        return read_flags(data, size, max, JSON_DECODE_INT_AS_REAL, ret);
+        return read_bounded(data, size, max, JSON_VALUES_MAX, JSON_DECODE_INT_AS_REAL, ret);
 }
 
 static int on_dump(const char *buffer, size_t size, void *userdata)
