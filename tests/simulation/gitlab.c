@@ -1,0 +1,571 @@
+#include "tests/simulation/gitlab.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "tests/simulation/check.h"
+#include "tests/simulation/host.h"
+#include "tests/simulation/must.h"
+
+#define EPOCH_USEC      (UINT64_C(1767225600) * USEC_PER_SEC)
+#define WINDOW_USEC     (60 * USEC_PER_SEC)
+#define THROTTLED_LIMIT 2
+
+const char *weather_to_string(Weather weather)
+{
+        static const char *const names[_WEATHER_MAX] = {
+                [WEATHER_FAIR] = "fair",
+                [WEATHER_DOWN] = "down",
+                [WEATHER_SILENT] = "silent",
+                [WEATHER_500] = "500",
+                [WEATHER_502] = "502",
+                [WEATHER_503] = "503 with Retry-After",
+                [WEATHER_READ_ONLY] = "read-only",
+                [WEATHER_401] = "401 to all",
+                [WEATHER_403] = "403 Forbidden to all",
+                [WEATHER_403_HTML] = "403 by a firewall",
+                [WEATHER_404] = "404 to all",
+                [WEATHER_MIGRATION] = "429 by migrations",
+                [WEATHER_THROTTLE] = "throttled",
+                [WEATHER_THROTTLE_TEXT] = "throttled without headers",
+                [WEATHER_LOGIN] = "login page",
+                [WEATHER_REDIRECT] = "redirect",
+        };
+
+        return names[weather];
+}
+
+uint64_t gitlab_realtime(const World *world)
+{
+        return EPOCH_USEC + world->now_usec;
+}
+
+void gitlab_init(World *world)
+{
+        world->gitlab = must(calloc(1, sizeof(*world->gitlab)));
+        world->gitlab->version = 18;
+        world->gitlab->headers = true;
+}
+
+void gitlab_done(GitLab *gitlab)
+{
+        for (size_t i = 0; i < gitlab->n; i++)
+                free(gitlab->runners[i].managers);
+        free(gitlab->runners);
+        free(gitlab);
+}
+
+void request_free(SimRequest *request)
+{
+        reply_done(&request->reply);
+        free(request);
+}
+
+/* ---- rows ---- */
+
+static void give_token(World *world, SimRunner *runner)
+{
+        static const char alphabet[] = "abcdefghijkmnpqrstuvwxyzABCDEFGH";
+        char body[13];
+
+        for (size_t i = 0; i < sizeof(body) - 1; i++)
+                body[i] = alphabet[world_below(world, sizeof(alphabet) - 1)];
+        body[sizeof(body) - 1] = 0;
+        (void)memcpy(runner->old_token, runner->token, sizeof(runner->token));
+        (void)snprintf(runner->token, sizeof(runner->token), "%s%08llx%s", runner->created ? "glrt-" : "glrtr-",
+                (unsigned long long)runner->id, body);
+        uint64_t expiry = world->gitlab->expiry_usec;
+        runner->expires_usec = expiry ? (gitlab_realtime(world) + expiry) / USEC_PER_MSEC * USEC_PER_MSEC : 0;
+        runner->known = false;
+        runner->lost_reset = false;
+}
+
+static SimRunner *add_runner(World *world, int host, bool created)
+{
+        GitLab *gitlab = world->gitlab;
+
+        if (gitlab->n == gitlab->allocated) {
+                gitlab->allocated = gitlab->allocated ? gitlab->allocated * 2 : 16;
+                gitlab->runners = must(realloc(gitlab->runners, gitlab->allocated * sizeof(*gitlab->runners)));
+        }
+        SimRunner *runner = &gitlab->runners[gitlab->n++];
+        *runner = (SimRunner){.id = (int64_t)gitlab->n, .host = host, .exists = true, .created = created};
+        give_token(world, runner);
+        return runner;
+}
+
+SimRunner *gitlab_find_id(const GitLab *gitlab, int64_t id)
+{
+        if (id < 1 || (size_t)id > gitlab->n || !gitlab->runners[id - 1].exists)
+                return NULL;
+        return &gitlab->runners[id - 1];
+}
+
+/* The row's number stands in its token. */
+SimRunner *gitlab_find(const GitLab *gitlab, const char *token)
+{
+        const char *dash = strchr(token, '-');
+        unsigned long long id;
+
+        if (!dash || sscanf(dash + 1, "%8llx", &id) != 1)
+                return NULL;
+        SimRunner *runner = gitlab_find_id(gitlab, (int64_t)id);
+        return runner && strcmp(runner->token, token) == 0 ? runner : NULL;
+}
+
+/* To GitLab an expired token is an unknown one. */
+bool gitlab_takes(const World *world, const SimRunner *runner)
+{
+        return runner && runner->exists &&
+               (runner->expires_usec == 0 || runner->expires_usec >= gitlab_realtime(world));
+}
+
+SimRunner *gitlab_make_shared(World *world)
+{
+        SimRunner *runner = add_runner(world, -1, true);
+
+        runner->shared = true;
+        return runner;
+}
+
+void gitlab_remove(SimRunner *runner)
+{
+        runner->exists = false;
+        runner->n_managers = 0;
+}
+
+void gitlab_reset_by_person(World *world, SimRunner *runner)
+{
+        give_token(world, runner);
+        runner->touched = true;
+}
+
+void gitlab_reset_by_neighbour(World *world, SimRunner *runner)
+{
+        give_token(world, runner);
+        world->counters.resets++;
+}
+
+static void meet_manager(SimRunner *runner, const char *system_id, int host)
+{
+        for (size_t i = 0; i < runner->n_managers; i++)
+                if (strcmp(runner->managers[i].system_id, system_id) == 0)
+                        return;
+        runner->managers = must(realloc(runner->managers, (runner->n_managers + 1) * sizeof(*runner->managers)));
+        SimManager *manager = &runner->managers[runner->n_managers++];
+        *manager = (SimManager){.host = host};
+        (void)snprintf(manager->system_id, sizeof(manager->system_id), "%s", system_id);
+}
+
+static bool fails_for_all(Weather weather)
+{
+        return weather != WEATHER_FAIR && weather != WEATHER_THROTTLE && weather != WEATHER_THROTTLE_TEXT;
+}
+
+bool gitlab_poll(World *world, const char *token, const char *system_id, int host)
+{
+        SimRunner *runner = gitlab_find(world->gitlab, token);
+
+        if (fails_for_all(world->gitlab->weather))
+                return true;
+        if (!gitlab_takes(world, runner))
+                return false;
+        if (world->gitlab->version >= 16)
+                meet_manager(runner, system_id, host);
+        return true;
+}
+
+/* ---- answers ---- */
+
+static void answer(SimRequest *request, unsigned status, const char *type, const char *format, ...) _printf_(4, 5);
+static void answer(SimRequest *request, unsigned status, const char *type, const char *format, ...)
+{
+        Reply *reply = &request->reply;
+        char *text;
+        va_list arguments;
+
+        va_start(arguments, format);
+        int n = vasprintf(&text, format, arguments);
+        va_end(arguments);
+        if (n < 0 || secret_new(text, (size_t)n, &reply->body) < 0)
+                (void)must(NULL);
+        free(text);
+        reply->transport = TRANSPORT_OK;
+        reply->status = status;
+        reply->content_type = must(strdup(type));
+}
+
+static char *number(uint64_t value)
+{
+        char text[24];
+
+        (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+        return must(strdup(text));
+}
+
+#define JSON "application/json"
+#define HTML "text/html"
+
+static void forbidden(SimRequest *request)
+{
+        answer(request, 403, JSON, "{\"message\":\"403 Forbidden\"}");
+}
+
+static void lost(SimRequest *request)
+{
+        request->reply.transport = TRANSPORT_LOST;
+}
+
+static void answer_credentials(
+        World *world, SimRequest *request, unsigned status, const SimRunner *runner, bool with_id)
+{
+        char expiry[TIME_RFC3339_MAX + 2] = "null", text[TIME_RFC3339_MAX], id[48] = "";
+
+        (void)snprintf(request->answer_token, sizeof(request->answer_token), "%s", runner->token);
+        if (runner->expires_usec)
+                (void)snprintf(expiry, sizeof(expiry), "\"%s\"", time_format_rfc3339(runner->expires_usec, text));
+        if (with_id)
+                (void)snprintf(id, sizeof(id), "\"id\":%lld,", (long long)runner->id);
+        if (world->gitlab->version < 15)
+                answer(request, status, JSON, "{%s\"token\":\"%s\"}", id, runner->token);
+        else
+                answer(request, status, JSON, "{%s\"token\":\"%s\",\"token_expires_at\":%s}", id, runner->token,
+                        expiry);
+}
+
+static void no_route(SimRequest *request)
+{
+        answer(request, 404, JSON, "{\"error\":\"404 Not Found\"}");
+}
+
+/* ---- calls ---- */
+
+static void create(World *world, SimRequest *request)
+{
+        bool by_access = request->call == CALL_CREATE;
+
+        if (by_access && world->gitlab->version < 16) {
+                no_route(request);
+                return;
+        }
+        if (by_access && !request->access_token) {
+                answer(request, 401, JSON, "{\"message\":\"401 Unauthorized\"}");
+                return;
+        }
+        if (!by_access && world->gitlab->registration_disabled) {
+                answer(request, 410, JSON, "{\"message\":\"410 Gone - runner registration disallowed\"}");
+                return;
+        }
+        if (!by_access && strcmp(request->token, REGISTRATION_TOKEN) != 0) {
+                answer(request, 403, JSON, "{\"message\":\"403 Forbidden - invalid token supplied\"}");
+                return;
+        }
+        SimRunner *runner = add_runner(world, request->host, by_access);
+        (void)snprintf(runner->marker, sizeof(runner->marker), "%s", request->marker);
+        runner->runner = request->runner;
+        world->counters.creations++;
+        request->acted = true;
+        request->acted_on = runner->id;
+        check_created(world, request);
+        answer_credentials(world, request, 201, runner, true);
+}
+
+static void verify(World *world, SimRequest *request)
+{
+        SimRunner *runner = gitlab_find(world->gitlab, request->token);
+
+        if (!request->token[0]) {
+                answer(request, 400, JSON, "{\"error\":\"token is missing\"}");
+                return;
+        }
+        world->counters.verifies++;
+        if (!gitlab_takes(world, runner)) {
+                forbidden(request);
+                return;
+        }
+        if (world->gitlab->version < 16) {
+                answer(request, 200, world_chance(world, 2) ? JSON : "text/plain", "200");
+                return;
+        }
+        meet_manager(runner, request->system_id[0] ? request->system_id : "<legacy>", request->host);
+        answer_credentials(world, request, 200, runner, true);
+}
+
+static void reset(World *world, SimRequest *request)
+{
+        bool by_id = request->call == CALL_RESET_BY_ID;
+        SimRunner *runner = by_id ? gitlab_find_id(world->gitlab, request->runner_id)
+                                  : gitlab_find(world->gitlab, request->token);
+
+        if (world->gitlab->version < 15) {
+                no_route(request);
+                return;
+        }
+        if (by_id && !request->access_token) {
+                answer(request, 401, JSON, "{\"message\":\"401 Unauthorized\"}");
+                return;
+        }
+        if (by_id && !runner) {
+                answer(request, 404, JSON, "{\"message\":\"404 Runner Not Found\"}");
+                return;
+        }
+        if (!by_id && !gitlab_takes(world, runner)) {
+                forbidden(request);
+                return;
+        }
+        check_reset(world, request, runner);
+        give_token(world, runner);
+        world->counters.resets++;
+        runner->in_flight = true;
+        request->acted = true;
+        request->acted_on = runner->id;
+        answer_credentials(world, request, 201, runner, false);
+}
+
+static void delete_runner(World *world, SimRequest *request)
+{
+        bool by_id = request->call == CALL_DELETE_BY_ID;
+        SimRunner *runner = by_id ? gitlab_find_id(world->gitlab, request->runner_id)
+                                  : gitlab_find(world->gitlab, request->token);
+
+        if (by_id && !request->access_token) {
+                answer(request, 401, JSON, "{\"message\":\"401 Unauthorized\"}");
+                return;
+        }
+        if (by_id ? !runner : !gitlab_takes(world, runner)) {
+                if (by_id)
+                        answer(request, 404, JSON, "{\"message\":\"404 Runner Not Found\"}");
+                else
+                        forbidden(request);
+                return;
+        }
+        check_deleted(world, request, runner, NULL);
+        world->counters.deletions++;
+        request->acted = true;
+        gitlab_remove(runner);
+        answer(request, 204, JSON, "%s", "");
+}
+
+static void delete_manager(World *world, SimRequest *request)
+{
+        SimRunner *runner = gitlab_find(world->gitlab, request->token);
+
+        if (world->gitlab->version < 16) {
+                if (world_chance(world, 2))
+                        answer(request, 400, JSON, "{\"error\":\"id is invalid\"}");
+                else
+                        answer(request, 401, JSON, "{\"message\":\"401 Unauthorized\"}");
+                return;
+        }
+        if (!gitlab_takes(world, runner)) {
+                forbidden(request);
+                return;
+        }
+        for (size_t i = 0; i < runner->n_managers; i++) {
+                if (strcmp(runner->managers[i].system_id, request->system_id) != 0)
+                        continue;
+                check_deleted(world, request, runner, &runner->managers[i]);
+                runner->managers[i] = runner->managers[--runner->n_managers];
+                world->counters.deletions++;
+                request->acted = true;
+                host_token_missed(world, request->token, request->system_id);
+                answer(request, 204, JSON, "%s", "");
+                return;
+        }
+        answer(request, 404, JSON, "{\"message\":\"404 Runner manager not found Not Found\"}");
+}
+
+/* Ascending ids, a hundred a page, as GitLab sorts them. */
+static void list(World *world, SimRequest *request)
+{
+        char text[8192] = "[";
+        size_t used = 1, rows = 0, all = 0;
+
+        if (!request->access_token) {
+                answer(request, 401, JSON, "{\"message\":\"401 Unauthorized\"}");
+                return;
+        }
+        for (size_t i = 0; i < world->gitlab->n; i++) {
+                const SimRunner *runner = &world->gitlab->runners[i];
+
+                if (!runner->exists || runner->shared)
+                        continue;
+                all++;
+                if (rows == 100)
+                        continue;
+                used += (size_t)snprintf(text + used, sizeof(text) - used,
+                        "%s{\"id\":%lld,\"runner_type\":\"project_type\"}", rows ? "," : "", (long long)runner->id);
+                rows++;
+        }
+        answer(request, 200, JSON, "%s]", text);
+        if (all > rows)
+                request->reply.next_page = must(strdup("2"));
+}
+
+static void show(World *world, SimRequest *request)
+{
+        const SimRunner *runner = gitlab_find_id(world->gitlab, request->runner_id);
+
+        if (!request->access_token)
+                answer(request, 401, JSON, "{\"message\":\"401 Unauthorized\"}");
+        else if (!runner)
+                answer(request, 404, JSON, "{\"message\":\"404 Runner Not Found\"}");
+        else
+                answer(request, 200, JSON, "{\"id\":%lld,\"maintenance_note\":\"made by hand %s\"}",
+                        (long long)runner->id, runner->created ? runner->marker : "");
+}
+
+static void act(World *world, SimRequest *request)
+{
+        switch (request->call) {
+        case CALL_REGISTER:
+        case CALL_CREATE:
+                create(world, request);
+                break;
+        case CALL_VERIFY:
+        case CALL_PROBE:
+                verify(world, request);
+                break;
+        case CALL_RESET:
+        case CALL_RESET_BY_ID:
+                reset(world, request);
+                break;
+        case CALL_DELETE_RUNNER:
+        case CALL_DELETE_BY_ID:
+                delete_runner(world, request);
+                break;
+        case CALL_DELETE_MANAGER:
+                delete_manager(world, request);
+                break;
+        case CALL_LIST:
+                list(world, request);
+                break;
+        case CALL_SHOW:
+                show(world, request);
+                break;
+        case _CALL_MAX:
+        case _CALL_INVALID:
+                break;
+        }
+}
+
+/* ---- bad days ---- */
+
+/* The deed is done sometimes although the answer does not say so. */
+static void act_in_vain(World *world, SimRequest *request)
+{
+        if (!world_chance(world, 3))
+                return;
+        act(world, request);
+        reply_done(&request->reply);
+        request->reply = (Reply){0};
+        request->answer_token[0] = 0;
+}
+
+static bool refuse_throttled(World *world, SimRequest *request, uint64_t limit, bool headers)
+{
+        GitLab *gitlab = world->gitlab;
+        uint64_t window = world->now_usec / WINDOW_USEC;
+        uint64_t left = (window + 1) * WINDOW_USEC - world->now_usec;
+        Reply *reply = &request->reply;
+
+        if (gitlab->window != window) {
+                gitlab->window = window;
+                gitlab->observed = 0;
+        }
+        if (++gitlab->observed <= limit)
+                return false;
+        world->counters.throttled++;
+        answer(request, 429, "text/plain", "Retry later\n");
+        if (!headers)
+                return true;
+        uint64_t left_seconds = (left + USEC_PER_SEC - 1) / USEC_PER_SEC;
+        reply->retry_after = number(left_seconds);
+        reply->ratelimit_limit = number(limit);
+        reply->ratelimit_observed = number(gitlab->observed);
+        reply->ratelimit_remaining = number(0);
+        host_told_to_wait(world, request, left);
+        return true;
+}
+
+static bool is_write(Call call)
+{
+        return call != CALL_LIST && call != CALL_SHOW;
+}
+
+/* True: the weather answered. */
+static bool weather_answers(World *world, SimRequest *request)
+{
+        switch (world->gitlab->weather) {
+        case WEATHER_DOWN:
+                request->reply.transport = TRANSPORT_NOT_SENT;
+                return true;
+        case WEATHER_SILENT:
+                act_in_vain(world, request);
+                lost(request);
+                return true;
+        case WEATHER_500:
+                act_in_vain(world, request);
+                answer(request, 500, JSON, "{\"message\":\"500 Internal Server Error\"}");
+                return true;
+        case WEATHER_502:
+                act_in_vain(world, request);
+                answer(request, 502, HTML, "<html>502 Bad Gateway</html>");
+                return true;
+        case WEATHER_503:
+                answer(request, 503, JSON, "{\"message\":\"503 Service Unavailable\"}");
+                request->reply.retry_after = number(60);
+                return true;
+        case WEATHER_READ_ONLY:
+                if (!is_write(request->call))
+                        return false;
+                answer(request, 403, JSON,
+                        "{\"message\":\"You cannot perform write operations on a read-only instance\"}");
+                return true;
+        case WEATHER_401:
+                answer(request, 401, JSON, "{\"message\":\"401 Unauthorized\"}");
+                return true;
+        case WEATHER_403:
+                forbidden(request);
+                return true;
+        case WEATHER_403_HTML:
+                answer(request, 403, HTML, "<html>403 Forbidden</html>");
+                return true;
+        case WEATHER_404:
+                answer(request, 404, JSON, "{\"error\":\"404 Not Found\"}");
+                return true;
+        case WEATHER_MIGRATION:
+                answer(request, 429, JSON, "{\"message\":\"Executing database migrations. Please retry later.\"}");
+                request->reply.retry_after = number(60);
+                host_told_to_wait(world, request, 60 * USEC_PER_SEC);
+                return true;
+        case WEATHER_THROTTLE:
+                return refuse_throttled(world, request, THROTTLED_LIMIT, true);
+        case WEATHER_THROTTLE_TEXT:
+                return refuse_throttled(world, request, THROTTLED_LIMIT, false);
+        case WEATHER_LOGIN:
+                answer(request, 200, HTML, "<html>Sign in</html>");
+                return true;
+        case WEATHER_REDIRECT:
+                answer(request, 302, HTML, "<html>moved</html>");
+                request->reply.location = must(strdup("https://sso.example.com/"));
+                return true;
+        case WEATHER_FAIR:
+        case _WEATHER_MAX:
+                break;
+        }
+        return false;
+}
+
+void gitlab_handle(World *world, SimRequest *request)
+{
+        GitLab *gitlab = world->gitlab;
+
+        world->counters.requests++;
+        check_request(world, request);
+        if (weather_answers(world, request))
+                return;
+        if (gitlab->window_limit && refuse_throttled(world, request, gitlab->window_limit, gitlab->headers))
+                return;
+        act(world, request);
+}

@@ -1,0 +1,157 @@
+#pragma once
+
+/* One simulated host: the agent's shell once more, on a simulated disk and network, around the real decisions; the
+ * gitlab-runner beside it; and the power that may go. */
+
+#include "agent/config-toml.h"
+#include "agent/core/entry.h"
+#include "agent/host/machine.h"
+#include "agent/store.h"
+#include "tests/simulation/disk.h"
+#include "tests/simulation/gitlab.h"
+
+#define HOST_RUNNERS_MAX     2
+#define NEIGHBOUR_TOKENS_MAX 8
+
+/* A create that was sent and not answered yet, or never. */
+typedef struct Window {
+        bool open;
+        bool lost;     /* the answer will never come */
+        bool recorded; /* and the host has noted it */
+} Window;
+
+typedef struct HostRunner {
+        Host *host;
+        int index;
+        char name[24];
+        Plan plan;
+        Lifecycle *lifecycle; /* NULL: no agent runs */
+        uint64_t generation;  /* of the action under way */
+        uint64_t timer_generation;
+        bool journal_reserved;
+        bool stopped;
+        bool wishing; /* for an edit of config.toml */
+        Answer late;  /* a deliberate fault's */
+        bool has_late;
+        bool commanded; /* since then people, not rules, may have asked */
+
+        Window window;
+        char unjournalled[TOKEN_MAX]; /* an answer's token that stands in no file yet */
+        bool journal_tried;
+        char told_token[_CALL_MAX][TOKEN_MAX];
+        uint64_t told_usec[_CALL_MAX];
+        char reset_lost[TOKEN_MAX];      /* sent with a reset whose answer was lost, and not verified since */
+        bool create_lost;                /* and GitLab's health not probed since */
+        char forbidden_token[TOKEN_MAX]; /* GitLab's own words for an unknown token came for this one, */
+        unsigned forbidden;              /* so often in a row, */
+        uint64_t forbidden_usec;         /* since then */
+        uint64_t minute;
+        unsigned in_minute;
+} HostRunner;
+
+typedef struct GitLabRunner {
+        bool runs;
+        size_t n;
+        char tokens[NEIGHBOUR_TOKENS_MAX][TOKEN_MAX];
+        uint64_t mtime_nsec;
+        bool poll_armed;
+        unsigned polls_left;
+        uint64_t rotate_generation;
+} GitLabRunner;
+
+/* What follows a stop of the agent. */
+typedef enum After {
+        AFTER_NOTHING,
+        AFTER_START, /* the agent comes back in a moment */
+        AFTER_BOOT,  /* the host reboots */
+        AFTER_OFF,   /* the host is off for a while */
+        AFTER_GONE,  /* the host is no more */
+} After;
+
+struct Host {
+        World *world;
+        int index;
+        bool gone;
+        bool up;
+        bool agent;
+        bool diskless; /* for the herds: a disk that always works, and is none */
+        bool ephemeral;
+        Random random;
+        SimClock clock;
+        SimDisk disk;
+        Machine machine;
+        char system_id[SYSTEM_ID_SIZE + 1];
+        char old_system_id[SYSTEM_ID_SIZE + 1]; /* before it was found to be a clone */
+        Store *store;
+        ConfigToml *config_toml;
+        HostRunner runners[HOST_RUNNERS_MAX];
+        size_t n_runners;
+        Flow flow;
+        char source_token[TOKEN_MAX]; /* what the configured source of an authentication token holds */
+        int64_t shared_id;
+        bool source_missing;
+
+        Secret *seen;
+        Secret *unsettled;
+        bool settle_armed;
+        bool commit_armed;
+        bool look_armed;
+
+        bool stopping;
+        bool withdrawn_wanted;   /* the stop under way withdraws */
+        bool healthy_since_stop; /* GitLab answered all along */
+        After after;
+        uint64_t start_generation;
+        uint64_t network_down_until_usec;
+        bool crash_is_power;
+        uint64_t jumped_usec; /* when its clock did so last */
+        uint64_t checked_changes;
+        uint64_t checked_syncs;
+        char *masked; /* config.toml's foreign lines, as last seen */
+        GitLabRunner neighbour;
+        bool withdrawn_by_command;
+        bool enrolled_once; /* has been enrolled at any time */
+        uint64_t busy_usec; /* the last event that came from outside */
+};
+
+Host *host_new(World *world, Flow flow, size_t n_runners, bool diskless);
+Host *host_free(Host *host);
+
+/* A host from an image of SOURCE; it has a machine id of its own unless SAME_MACHINE. */
+Host *host_clone(Host *source, bool same_machine);
+
+void host_boot(Host *host);
+void host_start_agent_later(Host *host, uint64_t span_usec);
+
+/* Ends what runs at once: a crash of the agent, or of all. */
+void host_die(Host *host);
+void host_power_cut(Host *host);
+
+/* Stops the agent in order; what comes then, AFTER says. */
+void host_stop(Host *host, StopReason reason, DeregisterOn deregister_on, uint64_t timeout_usec, After after);
+
+void host_command(Host *host, Command command);
+void host_reload(Host *host);
+
+/* Somebody else changed config.toml. */
+void host_config_changed(Host *host);
+
+/* A manager went: whose gitlab-runner still has the token will make it again. */
+void host_token_missed(World *world, const char *token, const char *system_id);
+void host_told_to_wait(World *world, const SimRequest *request, uint64_t span_usec);
+
+void host_handle(World *world, const SimEvent *event);
+
+/* Has the host's disk or record TOKEN? */
+bool host_has_token(const Host *host, const char *token);
+
+/* What gitlab-runner beside it does (neighbour.c). */
+void neighbour_start(Host *host);
+void neighbour_stop(Host *host);
+void neighbour_load(Host *host);
+void neighbour_wake(Host *host);
+void neighbour_poll(Host *host, SimEvent event);
+void neighbour_rewrite(Host *host, SimEvent event);
+void neighbour_rotate(Host *host, SimEvent event);
+void neighbour_on_the_way(Host *host);
+void neighbour_touch(Host *host);
