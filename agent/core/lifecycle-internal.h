@@ -100,7 +100,7 @@ struct Lifecycle {
         Candidate candidates[LIFECYCLE_CANDIDATES_MAX];
         size_t n_candidates;
         size_t candidate;
-        bool probed; /* GitLab has shown itself well since it called the candidates dead */
+        bool probed;    /* GitLab has shown itself well since it called the candidates dead */
         Secret *secret; /* a registration or access token, only while needed */
         Secret *trial;  /* an authentication token that is being tried */
         char *trial_digest;

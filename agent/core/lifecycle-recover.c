@@ -121,7 +121,7 @@ Action recover_start(Lifecycle *l)
         if (record->intent.kind == INTENT_RESET || record->intent.kind == INTENT_RESET_BY_ID)
                 l->reset_lost = true;
         l->probed = false;
-        if (l->plan.flow == FLOW_AUTHENTICATION_TOKEN || !l->plan.reregister)
+        if (l->plan.flow == FLOW_AUTHENTICATION_TOKEN)
                 return recover_anew(l);
         return act_send(l, CALL_PROBE, (CallArguments){}, recover_probed);
 }
