@@ -36,6 +36,7 @@ Action act_send_to(Lifecycle *l, const Target *target, Call call, CallArguments 
 
         l->calling = call;
         l->calling_home = target == &l->plan.target;
+        l->calling_there = l->calling_home || url_equal(target->url, l->plan.target.url);
         action.call = call;
         action.arguments = arguments;
         action.target = target;
@@ -208,12 +209,12 @@ void lifecycle_hear(Lifecycle *l, const Judgement *j)
 {
         const char *rule;
 
-        if (!l->calling_home)
-                return;
-        if (l->calling != CALL_PROBE && l->calling != CALL_LIST && l->calling != CALL_SHOW) {
+        if (l->calling_home && l->calling != CALL_PROBE && l->calling != CALL_LIST && l->calling != CALL_SHOW) {
                 l->has_verdict = true;
                 l->last_verdict = j->verdict;
         }
+        if (!l->calling_there)
+                return;
         if (!told(j))
                 return;
         uint64_t until = usec_add(l->now.boottime_usec, told_wait(l, j, &rule));

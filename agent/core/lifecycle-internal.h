@@ -50,8 +50,9 @@ struct Lifecycle {
         const char *resting;      /* what a sleep within a task is good for */
         const char *removing_url; /* the entry that goes */
         Call calling;
-        bool calling_home; /* the call goes to the plan's GitLab; a debt may go elsewhere */
-        bool deciding;     /* a step asks for the next decision */
+        bool calling_home;  /* the call is the configured runner's; a debt has a target of its own */
+        bool calling_there; /* the call goes to the configured GitLab, whoever's it is */
+        bool deciding;      /* a step asks for the next decision */
 
         char *reason;
         char *disk_reason; /* what keeps us from writing; NULL: nothing */
