@@ -82,6 +82,7 @@ static Action recover_verified(Lifecycle *l, const Event *event)
         const Judgement *j = event->judgement;
         const Record *record = l->record;
 
+        l->standing = j->verdict;
         if (j->verdict == VERDICT_ALIVE) {
                 verify_alive(l, j);
                 return act_decide(l);

@@ -232,6 +232,8 @@ static void note(Lifecycle *l, const Event *event)
                 break;
         case EVENT_ENTRIES:
                 entries_keep(l, event->entries, event->n_entries);
+                /* What could not be written into the file as it was may fit now. */
+                lifecycle_set_never(l, DUE_DISK);
                 break;
         case EVENT_COMMAND:
                 if (l->command == COMMAND_NONE)

@@ -46,92 +46,42 @@ typedef struct Line {
         Call call;
 } Line;
 
+/* clang-format off */
+
 /* Events. */
-#define START                                                                                                        \
-        {                                                                                                            \
-                IN_START                                                                                             \
-        }
-#define TIME                                                                                                         \
-        {                                                                                                            \
-                IN_TIME                                                                                              \
-        }
-#define PASS(span)                                                                                                   \
-        {                                                                                                            \
-                IN_TIME, .usec = (span)                                                                              \
-        }
-#define DONE                                                                                                         \
-        {                                                                                                            \
-                IN_DISK                                                                                              \
-        }
-#define CHANGED                                                                                                      \
-        {                                                                                                            \
-                IN_DISK, .changed = true                                                                             \
-        }
-#define BROKEN                                                                                                       \
-        {                                                                                                            \
-                IN_DISK, .error = -ENOSPC                                                                            \
-        }
-#define STALE                                                                                                        \
-        {                                                                                                            \
-                IN_DISK, .error = -ESTALE                                                                            \
-        }
-#define SECRET(t)                                                                                                    \
-        {                                                                                                            \
-                IN_SECRET, .text = (t)                                                                               \
-        }
-#define NO_SECRET                                                                                                    \
-        {                                                                                                            \
-                IN_SECRET, .error = -ENOENT                                                                          \
-        }
-#define REPLY(...)                                                                                                   \
-        {                                                                                                            \
-                IN_REPLY, .judgement = { __VA_ARGS__ }                                                               \
-        }
-#define ALIVE       REPLY(.verdict = VERDICT_ALIVE, .identity.has_expiry = true)
-#define ALIVE_ID(n) REPLY(.verdict = VERDICT_ALIVE, .identity.has_expiry = true, .identity.runner_id = (n))
-#define TEXT_200    REPLY(.verdict = VERDICT_ALIVE, .text_only = true)
-#define GONE        REPLY(.verdict = VERDICT_ALIVE, .gone = true)
-#define DEAD        REPLY(.verdict = VERDICT_DEAD, .message = (char *)"403 Forbidden")
-#define UNCLEAR     REPLY(.verdict = VERDICT_AMBIGUOUS, .message = (char *)"502")
-#define LOST        REPLY(.verdict = VERDICT_AMBIGUOUS, .maybe_acted = true, .message = (char *)"lost")
-#define REFUSED     REPLY(.verdict = VERDICT_PERMANENT, .message = (char *)"410 Gone")
-#define NO_TLS      REPLY(.verdict = VERDICT_PERMANENT, .refused_by_net = true, .message = (char *)"TLS")
-#define NO_ROUTE    REPLY(.verdict = VERDICT_AMBIGUOUS, .no_route = true, .message = (char *)"404 Not Found")
-#define BUSY(span)  REPLY(.verdict = VERDICT_WAIT, .wait_usec = (span), .message = (char *)"Retry later")
-#define GIVEN(n, t)                                                                                                  \
-        {                                                                                                            \
-                IN_REPLY, .text = (t), .judgement = {                                                                \
-                        .verdict = VERDICT_ALIVE,                                                                    \
-                        .identity = {.runner_id = (n), .has_expiry = true}                                           \
-                }                                                                                                    \
-        }
-#define GIVEN_UNTIL(n, t, u)                                                                                         \
-        {                                                                                                            \
-                IN_REPLY, .text = (t), .judgement = {                                                                \
-                        .verdict = VERDICT_ALIVE,                                                                    \
-                        .identity = {.runner_id = (n), .has_expiry = true, .expires_at_usec = (u)},                  \
-                }                                                                                                    \
-        }
-#define TOLD(how)                                                                                                    \
-        {                                                                                                            \
-                IN_TOLD, .told = TOLD_##how                                                                          \
-        }
-#define ENTRIES(t)                                                                                                   \
-        {                                                                                                            \
-                IN_ENTRIES, .text = (t)                                                                              \
-        }
-#define COMMAND(c)                                                                                                   \
-        {                                                                                                            \
-                IN_COMMAND, .command = COMMAND_##c                                                                   \
-        }
-#define STOP_IN(span, ...)                                                                                           \
-        {                                                                                                            \
-                IN_STOP, .usec = (span), .stop = { __VA_ARGS__ }                                                     \
-        }
-#define RELOAD                                                                                                       \
-        {                                                                                                            \
-                IN_RELOAD                                                                                            \
-        }
+#define START        {IN_START}
+#define TIME         {IN_TIME}
+#define PASS(span)   {IN_TIME, .usec = (span)}
+#define DONE         {IN_DISK}
+#define CHANGED      {IN_DISK, .changed = true}
+#define BROKEN       {IN_DISK, .error = -ENOSPC}
+#define STALE        {IN_DISK, .error = -ESTALE}
+#define SECRET(t)    {IN_SECRET, .text = (t)}
+#define NO_SECRET    {IN_SECRET, .error = -ENOENT}
+#define REPLY(...)   {IN_REPLY, .judgement = {__VA_ARGS__}}
+#define YES          REPLY(.verdict = VERDICT_ALIVE)
+#define ALIVE        REPLY(.verdict = VERDICT_ALIVE, .identity.has_expiry = true)
+#define ALIVE_ID(n)  REPLY(.verdict = VERDICT_ALIVE, .identity = {.has_expiry = true, .runner_id = (n)})
+#define ALIVE_UNTIL(n, u) \
+        REPLY(.verdict = VERDICT_ALIVE, .identity = {.has_expiry = true, .runner_id = (n), .expires_at_usec = (u)})
+#define TEXT_200     REPLY(.verdict = VERDICT_ALIVE, .text_only = true)
+#define GONE         REPLY(.verdict = VERDICT_ALIVE, .gone = true)
+#define DEAD         REPLY(.verdict = VERDICT_DEAD, .message = (char *)"403 Forbidden")
+#define UNCLEAR      REPLY(.verdict = VERDICT_AMBIGUOUS, .message = (char *)"502")
+#define LOST         REPLY(.verdict = VERDICT_AMBIGUOUS, .maybe_acted = true, .message = (char *)"lost")
+#define REFUSED      REPLY(.verdict = VERDICT_PERMANENT, .message = (char *)"410 Gone")
+#define NO_TLS       REPLY(.verdict = VERDICT_PERMANENT, .refused_by_net = true, .message = (char *)"TLS")
+#define NO_ROUTE     REPLY(.verdict = VERDICT_AMBIGUOUS, .no_route = true, .message = (char *)"404 Not Found")
+#define BUSY(span)   REPLY(.verdict = VERDICT_WAIT, .wait_usec = (span), .message = (char *)"Retry later")
+#define GIVEN(n, t)  GIVEN_UNTIL(n, t, 0)
+#define GIVEN_UNTIL(n, t, u) \
+        {IN_REPLY, .text = (t), .judgement = {.verdict = VERDICT_ALIVE, \
+                .identity = {.runner_id = (n), .has_expiry = true, .expires_at_usec = (u)}}}
+#define TOLD(how)    {IN_TOLD, .told = TOLD_##how}
+#define ENTRIES(t)   {IN_ENTRIES, .text = (t)}
+#define COMMAND(c)   {IN_COMMAND, .command = COMMAND_##c}
+#define STOP_IN(span, ...) {IN_STOP, .usec = (span), .stop = {__VA_ARGS__}}
+#define RELOAD       {IN_RELOAD}
 
 /* What must follow. */
 #define WAIT    ACTION_WAIT
@@ -145,6 +95,8 @@ typedef struct Line {
 #define REMOVE  ACTION_REMOVE_ENTRY
 #define TELL    ACTION_TELL
 #define STOPPED ACTION_STOPPED
+
+/* clang-format on */
 
 typedef struct Life {
         Lifecycle *l;

@@ -112,9 +112,9 @@ static void test_doubts_a_dead_entry_first(void **state)
         PLAY(&life, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE},
                 {DONE, SEND(PROBE)});
         assert_true(life.now.boottime_usec - first >= life.plan.removed_after_usec);
-        PLAY(&life, {ALIVE, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)},
+        PLAY(&life, {ALIVE, SEND(VERIFY)}, {DEAD, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)},
                 {GIVEN(43, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE}, {CHANGED, TELL},
-                {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {DEAD, SEND(VERIFY)}, {DEAD, SEND(PROBE)}, {ALIVE, SAVE},
+                {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {DEAD, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, SAVE},
                 {DONE, WAIT});
         life_check_token(&life, "tok-b");
         assert_int_equal(lifecycle_record(life.l)->n_debts, 0);

@@ -1,0 +1,318 @@
+/* Rotating a living token, recovering a dead one. */
+
+#include "tests/unit/life.h"
+
+/* Enrolled and verified; its token ends in 90 days, of which it has lived SPENT. */
+static void live(Life *life, Plan plan, uint64_t spent_usec)
+{
+        Record *record = life_enrolled(plan.flow, "tok-a");
+
+        record->token_obtained_at_usec = LIFE_START - spent_usec;
+        record->token_expires_at_usec = LIFE_START - spent_usec + 90 * DAY;
+        life_begin(life, plan, record);
+        life_learn(life, "tok-a");
+        PLAY(life, {START, WRITE}, {DONE, plan.flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
+        if (plan.flow == FLOW_AUTHENTICATION_TOKEN)
+                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
+        PLAY(life, {TIME, SEND(VERIFY)});
+}
+
+#define ALIVE_AS_BEFORE(spent) ALIVE_UNTIL(42, LIFE_START - (spent) + 90 * DAY)
+
+static void test_rotates_at_its_time(void **state)
+{
+        Life life;
+        Line line = {ALIVE_AS_BEFORE(0), WAIT};
+
+        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 0);
+        while (life_step(&life, &line).kind != ACTION_PREPARE) {
+                if (life.last.kind == ACTION_WAIT)
+                        line = (Line){TIME, WAIT};
+                else if (life.last.kind == ACTION_SEND)
+                        line = (Line){ALIVE_AS_BEFORE(0), WAIT};
+                else
+                        fail();
+        }
+        uint64_t age = life.now.realtime_usec - LIFE_START;
+        assert_in_range(age / USEC_PER_MINUTE, 90 * DAY / 100 * 66 / USEC_PER_MINUTE,
+                90 * DAY / 100 * 66 / USEC_PER_MINUTE + 16);
+        life_check_state(&life, RUNNER_STATE_ROTATING);
+        PLAY(&life, {DONE, SEND(RESET)}, {GIVEN_UNTIL(0, "tok-b", LIFE_START + 180 * DAY), JOURNAL}, {DONE, SAVE},
+                {DONE, WRITE}, {CHANGED, TELL}, {TOLD(DONE), WAIT});
+        life_check_token(&life, "tok-b");
+        assert_int_equal(lifecycle_record(life.l)->runner_id, 42);
+        assert_int_equal(life.notices[NOTICE_ROTATED], 1);
+        life_end(&life);
+}
+
+/* Who rotates what on its own. */
+static void test_rotation_policies(void **state)
+{
+        static const struct {
+                RotationPolicy policy;
+                Flow flow;
+                bool handed_back;
+                bool rotates;
+        } rows[] = {
+                {ROTATION_AUTO, FLOW_REGISTRATION_TOKEN, false, true},
+                {ROTATION_AUTO, FLOW_AUTHENTICATION_TOKEN, false, false},
+                {ROTATION_ALWAYS, FLOW_AUTHENTICATION_TOKEN, false, true},
+                {ROTATION_NEVER, FLOW_REGISTRATION_TOKEN, false, false},
+                {ROTATION_GITLAB_RUNNER, FLOW_REGISTRATION_TOKEN, false, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Plan plan = life_plan(rows[i].flow);
+                Life life;
+
+                plan.rotation = rows[i].policy;
+                live(&life, plan, 80 * DAY);
+                Action action = life_step(&life, &(Line){ALIVE_AS_BEFORE(80 * DAY), WAIT});
+                assert_int_equal(action.kind, rows[i].rotates ? ACTION_PREPARE : ACTION_WAIT);
+                life_end(&life);
+        }
+}
+
+/* An answer that says nothing: the old token is asked about before any other try. */
+static void test_verifies_after_an_unclear_reset(void **state)
+{
+        static const Line unclear[] = {{LOST, SAVE}, {UNCLEAR, SAVE}, {DEAD, SAVE}, {NO_ROUTE, SAVE}};
+
+        for (size_t i = 0; i < ELEMENTS(unclear); i++) {
+                Life life;
+
+                live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+                PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {DONE, SEND(RESET)});
+                assert_int_equal(life_step(&life, &unclear[i]).kind, ACTION_SAVE);
+                assert_int_equal(lifecycle_record(life.l)->intent.kind, INTENT_RESET);
+                PLAY(&life, {DONE, SEND(VERIFY)}, {BUSY(USEC_PER_MINUTE), WAIT});
+                /* To be put off is not to be well. */
+                PLAY(&life, {TIME, SEND(VERIFY)}, {UNCLEAR, WAIT}, {TIME, SEND(VERIFY)},
+                        {ALIVE_AS_BEFORE(80 * DAY), SAVE});
+                assert_int_equal(lifecycle_record(life.l)->intent.kind, INTENT_NONE);
+                /* Only then it is tried again; where the call does not exist, not soon. */
+                assert_int_equal(life_step(&life, &(Line){DONE, WAIT}).kind, i == 3 ? ACTION_WAIT : ACTION_PREPARE);
+                life_check_token(&life, "tok-a");
+                life_end(&life);
+        }
+}
+
+/* The reset had been done: the token is dead, and GitLab has the runner under one that nobody was told. */
+static void test_lost_reset_climbs_the_ladder(void **state)
+{
+        Life life;
+
+        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+        PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {DONE, SEND(RESET)}, {LOST, SAVE}, {DONE, SEND(VERIFY)},
+                {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)},
+                {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
+                {SECRET("GR1348941a"), PREPARE});
+        life_check_token(&life, "tok-a");
+        PLAY(&life, {DONE, SEND(REGISTER)}, {GIVEN(43, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE});
+        /* Its old token can't delete it: it is shown until a person looks. */
+        const Record *record = lifecycle_record(life.l);
+        assert_int_equal(record->n_debts, 2);
+        assert_int_equal(record->debts[0].kind, DEBT_ORPHAN);
+        assert_int_equal(record->debts[0].runner_id, 42);
+        assert_int_equal(record->debts[1].kind, DEBT_RUNNER);
+        PLAY(&life, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_RUNNER)}, {DEAD, SEND(PROBE)}, {ALIVE, SEND(VERIFY)},
+                {DEAD, SAVE}, {DONE, WAIT});
+        assert_int_equal(record->n_debts, 1);
+        life_end(&life);
+}
+
+/* With an access token the runner keeps its identity. */
+static void test_recovers_by_id(void **state)
+{
+        Life life;
+
+        live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
+        PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
+                {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
+                {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)});
+        life_check_state(&life, RUNNER_STATE_RECOVERING);
+        assert_int_equal(life.last.arguments.runner_id, 42);
+        PLAY(&life, {GIVEN(0, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE}, {CHANGED, TELL}, {TOLD(DONE), WAIT});
+        life_check_token(&life, "tok-b");
+        assert_int_equal(lifecycle_record(life.l)->runner_id, 42);
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 0);
+        life_end(&life);
+}
+
+/* It was removed: GitLab does not know the id either. */
+static void test_recovers_by_a_new_runner(void **state)
+{
+        static const bool reregister[] = {true, false};
+
+        for (size_t i = 0; i < ELEMENTS(reregister); i++) {
+                Plan plan = life_plan(FLOW_ACCESS_TOKEN);
+                Life life;
+
+                plan.reregister = reregister[i];
+                live(&life, plan, 80 * DAY);
+                PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
+                        {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
+                        {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)});
+                if (reregister[i]) {
+                        PLAY(&life, {DEAD, READ}, {SECRET("glpat-a"), PREPARE}, {DONE, SEND(CREATE)},
+                                {GIVEN(43, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE});
+                        life_check_token(&life, "tok-b");
+                } else {
+                        /* Its token is kept, and asked about: one good answer brings it back; `register` is a person.
+                         */
+                        PLAY(&life, {DEAD, SAVE}, {DONE, WAIT});
+                        life_check_state(&life, RUNNER_STATE_REFUSED);
+                        PLAY(&life, {TIME, SEND(VERIFY)}, {DEAD, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, WAIT},
+                                {COMMAND(REGISTER), SEND(VERIFY)}, {DEAD, SEND(PROBE)}, {ALIVE, SEND(VERIFY)},
+                                {DEAD, READ}, {SECRET("glpat-a"), PREPARE}, {DONE, SEND(CREATE)});
+                        assert_int_equal(life.notices[NOTICE_REFUSED], 1);
+                }
+                life_end(&life);
+        }
+}
+
+/* While it recovers it goes on asking: one good answer ends it. */
+static void test_recovery_ends_with_a_good_answer(void **state)
+{
+        Life life;
+
+        live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
+        PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
+                {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
+                {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)}, {BUSY(USEC_PER_MINUTE), SAVE}, {DONE, WAIT},
+                {TIME, SEND(VERIFY)}, {ALIVE_UNTIL(42, LIFE_START + 90 * DAY), SAVE}, {DONE, WRITE}, {DONE, WAIT});
+        life_check_state(&life, RUNNER_STATE_REGISTERED);
+        life_check_token(&life, "tok-a");
+        life_end(&life);
+}
+
+/* An expiry that nobody tells is learnt by rotating, once. */
+static void test_learns_an_unknown_expiry_once(void **state)
+{
+        static const struct {
+                Line reply;
+                ActionKind next;
+        } rows[] = {{{GIVEN(0, "tok-b"), JOURNAL}, ACTION_JOURNAL}, {{NO_ROUTE, SAVE}, ACTION_SAVE}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+                Life life;
+
+                record->expiry_unknown = true;
+                life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {TEXT_200, PREPARE},
+                        {DONE, SEND(RESET)});
+                assert_int_equal(life_step(&life, &rows[i].reply).kind, rows[i].next);
+                if (i == 0)
+                        PLAY(&life, {DONE, SAVE}, {DONE, WRITE}, {CHANGED, TELL}, {TOLD(DONE), WAIT});
+                else
+                        PLAY(&life, {DONE, SEND(VERIFY)}, {TEXT_200, SAVE}, {DONE, WAIT});
+                for (unsigned n = 0; n < 1000; n++)
+                        PLAY(&life, {TIME, SEND(VERIFY)}, {TEXT_200, WAIT});
+                life_end(&life);
+        }
+}
+
+/* A clock far ahead of GitLab's makes every token look old: it is not replaced without end. */
+static void test_does_not_storm_with_a_wrong_clock(void **state)
+{
+        Life life;
+        unsigned resets = 0;
+        Line line = {ALIVE_UNTIL(42, LIFE_START - DAY), WAIT};
+
+        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+        uint64_t end = life.now.boottime_usec + DAY;
+        while (life.now.boottime_usec < end) {
+                Action action = life_step(&life, &line);
+
+                if (action.kind == ACTION_SEND && action.call == CALL_RESET) {
+                        resets++;
+                        line = (Line){GIVEN_UNTIL(0, "tok-b", LIFE_START - DAY), WAIT};
+                } else if (action.kind == ACTION_SEND)
+                        line = (Line){ALIVE_UNTIL(42, LIFE_START - DAY), WAIT};
+                else if (action.kind == ACTION_WAIT)
+                        line = (Line){TIME, WAIT};
+                else if (action.kind == ACTION_TELL)
+                        line = (Line){TOLD(DONE), WAIT};
+                else
+                        line = (Line){DONE, WAIT};
+        }
+        assert_in_range(resets, 1, 24 * 4 + 1);
+        life_end(&life);
+}
+
+static void test_refused_rotation_is_slow(void **state)
+{
+        Life life;
+
+        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+        PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {DONE, SEND(RESET)}, {REFUSED, SAVE}, {DONE, WAIT});
+        life_check_state(&life, RUNNER_STATE_REGISTERED);
+        uint64_t end = life.now.boottime_usec + USEC_PER_HOUR;
+        while (life.last.until_usec < end)
+                PLAY(&life, {TIME, SEND(VERIFY)}, {ALIVE_AS_BEFORE(80 * DAY), WAIT});
+        life_end(&life);
+}
+
+/* A reset that can't be kept is not sent. */
+static void test_resets_nothing_without_room(void **state)
+{
+        Life life;
+
+        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+        PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {BROKEN, SAVE}, {BROKEN, WAIT});
+        assert_int_equal(lifecycle_record(life.l)->intent.kind, INTENT_NONE);
+        life_check_state(&life, RUNNER_STATE_REGISTERED);
+        life_end(&life);
+}
+
+/* The power went while a reset was under way. */
+static void test_starts_with_an_open_reset(void **state)
+{
+        static const bool journalled[] = {false, true};
+
+        for (size_t i = 0; i < ELEMENTS(journalled); i++) {
+                Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+                Answer answer = {.kind = INTENT_RESET,
+                        .token = life_secret("tok-b"),
+                        .has_expiry = true,
+                        .obtained_at_usec = LIFE_START,
+                        .intent_since_usec = LIFE_START - 1};
+                Life life;
+
+                record->intent = (Intent){.kind = INTENT_RESET, .since_usec = LIFE_START - 1};
+                life_begin_with(
+                        &life, life_plan(FLOW_REGISTRATION_TOKEN), record, journalled[i] ? &answer : NULL, false);
+                life_learn(&life, "tok-a");
+                if (journalled[i])
+                        PLAY(&life, {START, SAVE}, {DONE, WRITE}, {CHANGED, TELL}, {TOLD(UNSURE), WAIT});
+                else
+                        PLAY(&life, {START, WRITE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {ALIVE_ID(42), SAVE},
+                                {DONE, WAIT});
+                life_check_token(&life, journalled[i] ? "tok-b" : "tok-a");
+                assert_int_equal(lifecycle_record(life.l)->intent.kind, INTENT_NONE);
+                answer_done(&answer);
+                life_end(&life);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_rotates_at_its_time),
+                cmocka_unit_test(test_rotation_policies),
+                cmocka_unit_test(test_verifies_after_an_unclear_reset),
+                cmocka_unit_test(test_lost_reset_climbs_the_ladder),
+                cmocka_unit_test(test_recovers_by_id),
+                cmocka_unit_test(test_recovers_by_a_new_runner),
+                cmocka_unit_test(test_recovery_ends_with_a_good_answer),
+                cmocka_unit_test(test_learns_an_unknown_expiry_once),
+                cmocka_unit_test(test_does_not_storm_with_a_wrong_clock),
+                cmocka_unit_test(test_refused_rotation_is_slow),
+                cmocka_unit_test(test_resets_nothing_without_room),
+                cmocka_unit_test(test_starts_with_an_open_reset),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
