@@ -117,9 +117,9 @@ static Action entry_judged(Lifecycle *l, const Event *event)
                 verify_alive(l, j);
                 return act_decide(l);
         case VERDICT_DEAD:
-        case VERDICT_PERMANENT:
                 l->candidate++;
                 return entry_next(l);
+        case VERDICT_PERMANENT: /* a redirect or a failure of TLS judges no token */
         case VERDICT_AMBIGUOUS:
         case VERDICT_WAIT:
         case _VERDICT_MAX:
