@@ -262,8 +262,11 @@ class Runner:
             path = os.path.join(tests, folder)
             if not os.path.isdir(path) or folder == "bench":
                 continue
-            needs_build = folder in ("integration", "toml", "fuzz")
+            needs_build = folder in ("integration", "toml", "fuzz", "system")
             if needs_build and not built or not needs_build and variant is not MAIN:
+                continue
+            # A root to boot has none of the sanitizers' libraries.
+            if folder == "system" and variant is not MAIN:
                 continue
             for name in sorted(os.listdir(path)):
                 script = os.path.join(path, name)
@@ -314,7 +317,7 @@ class Runner:
     def run_jobs(self, jobs):
         # The slow ones first would be best; integration tests are, and unit tests fill the gaps behind them.
         queue = [job for job in jobs if not job.serial]
-        queue.sort(key=lambda job: not job.name.startswith("integration/"))
+        queue.sort(key=lambda job: not job.name.startswith(("integration/", "system/")))
         lock = threading.Lock()
 
         def work():

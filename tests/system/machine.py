@@ -8,9 +8,9 @@
         machine.run("runner-registrar", "wait")
         machine.end("poweroff")               # returns once the machine is off
 
-A test script calls enter() first: it starts itself again in a network and a mount namespace of its own, where the
-stand-in GitLab and all machines share one loopback and nothing of the host's network can be reached. So two scripts
-never meet, and what a killed script had mounted is gone with it.
+A test script calls enter() first: it starts itself again in namespaces of its own. The stand-in GitLab and all machines
+share one loopback there, nothing of the host's network can be reached, two scripts never meet, and what a script that was
+killed has started and mounted ends with it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -39,7 +40,6 @@ from client import GitLab  # noqa: E402
 PATIENCE = 60.0
 SECRET = "gitlab-registration-token"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-TRACES = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
 
 # As gitlab-runner's packages install it.
 GITLAB_RUNNER_UNIT = """\
@@ -70,9 +70,25 @@ def why_not() -> str | None:
             return f"there is no {program} here"
     if not os.environ.get("BUILD_DIR"):
         return "BUILD_DIR names no build"
-    if not any(os.path.exists(os.path.join(folder, "cgroup.procs")) for folder in TRACES):
+    if not control_groups():
         return "there are no control groups here"
     return None
+
+
+def control_groups() -> list[str]:
+    """The folders of this process's groups in the hierarchies that systemd uses: one, two, or one of version 1."""
+    folders = []
+    with open("/proc/self/cgroup", encoding="utf-8") as f:
+        for line in f:
+            _, controllers, path = line.strip().split(":", 2)
+            roots = {"name=systemd": ["systemd"], "": ["unified", "."]}.get(controllers, [])
+            for root in roots:
+                folder = os.path.normpath(f"/sys/fs/cgroup/{root}/{path}")
+                # A folder without the file is no group: the tmpfs that holds the hierarchies.
+                if os.path.exists(os.path.join(folder, "cgroup.procs")):
+                    folders.append(folder)
+                    break
+    return folders
 
 
 def enter(prefix: str) -> None:
@@ -80,33 +96,36 @@ def enter(prefix: str) -> None:
     reason = why_not()
     if reason is None and os.environ.get("SYSTEM_TEST_INSIDE") != "1":
         os.environ["SYSTEM_TEST_INSIDE"] = "1"
-        os.execvp("unshare", ["unshare", "--mount", "--net", "--propagation", "private", sys.executable, "-B", *sys.argv])
+        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
+                   "--propagation", "private", sys.executable, "-B", *sys.argv]
+        if os.path.isdir("/run/systemd/system"):
+            # Or the host's systemd would take offence at groups that somebody makes in its tree.
+            command = ["systemd-run", "--scope", "--quiet", "--collect", "--property=Delegate=yes", *command]
+        os.execvp(command[0], command)
     if reason is None:
         try:
             subprocess.run(["ip", "link", "set", "lo", "up"], check=True, capture_output=True)
+            # Where systemd-nspawn keeps what it has to remove at the end, which it does only on a tmpfs.
+            os.makedirs("/run/systemd/nspawn", exist_ok=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run/systemd/nspawn"], check=True,
+                           capture_output=True)
             base_root()
         except Unavailable as error:
             reason = str(error)
         except subprocess.CalledProcessError as error:
-            reason = f"no network namespace can be had: {error.stderr!r}"
+            reason = f"no namespaces of its own can be furnished: {error.stderr!r}"
     if reason is not None:
         print(f"SKIP {prefix}boots: {reason}", flush=True)
         sys.exit(0)
 
 
 class ControlGroup:
-    """One for a machine, where no systemd of the host's gives it one: two machines in one group would both make a
-    system.slice in it."""
+    """One for each machine: two in one group would both make a system.slice in it."""
 
     def __init__(self, name: str):
-        self.folders = []
-        if os.path.isdir("/run/systemd/system"):
-            return
-        for folder in TRACES:
-            # A folder without the file is a tmpfs that holds hierarchies.
-            if os.path.exists(os.path.join(folder, "cgroup.procs")):
-                self.folders.append(os.path.join(folder, name))
-                os.makedirs(self.folders[-1], exist_ok=True)
+        self.folders = [os.path.join(folder, name) for folder in control_groups()]
+        for folder in self.folders:
+            os.makedirs(folder, exist_ok=True)
 
     def join(self) -> None:
         for folder in self.folders:
@@ -124,16 +143,17 @@ class Machine:
     def __init__(self, lab: Lab, name: str, machine_id: str | None, layers: list[str]):
         self.lab = lab
         self.name = name
-        self.folder = os.path.join(lab.folder, name)
+        lab.made += 1
+        self.folder = os.path.join(lab.folder, f"{name}-{lab.made}")
         self.root = os.path.join(self.folder, "root")
         self.upper = os.path.join(self.folder, "upper")
         self.layers = layers
-        for path in (self.root, self.upper, os.path.join(self.folder, "work")):
-            os.makedirs(path)
+        for path in (self.folder, self.root, self.upper, os.path.join(self.folder, "work")):
+            os.mkdir(path)
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o",
                         f"lowerdir={':'.join(layers)},upperdir={self.upper},workdir={self.folder}/work", self.root],
                        check=True)
-        self.group = ControlGroup(f"runner-registrar-test-{os.getpid()}-{name}")
+        self.group = ControlGroup("runner-registrar-" + os.path.basename(lab.folder) + "-" + os.path.basename(self.folder))
         self.process: subprocess.Popen[str] | None = None
         self.leader = 0
         self.console = open(os.path.join(self.folder, "console"), "ab")
@@ -199,10 +219,8 @@ class Machine:
             os.unlink(place)
         command = ["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit", "--notify-ready=yes",
                    "--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off", f"--directory={self.root}",
-                   f"--machine=rr{os.getpid()}-{self.name}", f"--hostname={self.name}"]
+                   f"--machine={os.path.basename(self.folder)}", f"--hostname={self.name}"]
         command += [f"--set-credential={name}:{value}" for name, value in self.credentials.items()]
-        if not self.group.folders:
-            command = ["systemd-run", "--scope", "--quiet", "--collect", "--property=Delegate=yes", *command]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
             listener.bind(place)
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.console, stderr=self.console,
@@ -252,7 +270,8 @@ class Machine:
     def cut_power(self) -> None:
         """Nothing of it has a chance to say goodbye."""
         if self.process:
-            self.process.kill()
+            # With its first process all of it ends; without systemd-nspawn it would go on.
+            os.kill(self.leader or self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
 
@@ -269,6 +288,7 @@ class Machine:
         self.console.close()
         subprocess.run(["umount", self.root], check=False, stderr=subprocess.DEVNULL)
         self.group.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     # Inside
 
@@ -312,14 +332,15 @@ class Machine:
 
     def wait_said(self, text: str, unit: str = "runner-registrar.service", after: Callable[[], Any] | None = None,
                   timeout: float = PATIENCE) -> str:
-        """Until the unit says a line with TEXT in it; lines of before are not counted. AFTER makes it say so."""
+        """Until the unit says a line with TEXT in it, or has said one since the boot; with AFTER, which makes it say so,
+        only lines from then on are counted."""
         process = subprocess.Popen(
-            ["journalctl", f"--directory={self.root}/var/log/journal", "--output=json", "--follow", "--lines=0"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            ["journalctl", f"--directory={self.root}/var/log/journal", "--output=json", "--follow",
+             *(["--lines=0"] if after else ["--boot", "--no-tail"])], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         # Once it waits for changes it has seen where the journal ends.
         try:
-            self._wait_blocked(process)
             if after:
+                self._wait_blocked(process)
                 after()
             return self._read_until(process, unit, text, time.monotonic() + timeout)
         finally:
@@ -369,6 +390,7 @@ class Lab:
         self._furnish()
         self.layers = [self.tree, base]
         self.machines: list[Machine] = []
+        self.made = 0
         self.gitlab = GitLab(**gitlab_options)
 
     def _furnish(self) -> None:
