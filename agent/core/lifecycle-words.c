@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static char *format_sentence(const char *format, va_list arguments)
+static _printf_(1, 0) char *format_sentence(const char *format, va_list arguments)
 {
         char *sentence = NULL;
 
@@ -21,7 +21,7 @@ void lifecycle_enter(Lifecycle *l, RunnerState state)
 void lifecycle_because(Lifecycle *l, const char *format, ...)
 {
         /* The old reason may be an argument of the new one. */
-        _cleanup_free_ char *old = take_ptr(l->reason);
+        _cleanup_free_ _unused_ char *old = take_ptr(l->reason);
 
         if (!format)
                 return;
