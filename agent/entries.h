@@ -29,6 +29,9 @@ DEFINE_CLEANUP(Entries, entries_free)
  * path (and line). */
 int entries_load(Entries *entries, EntryList **ret, char **reterr);
 
+/* Whether the file is one that can be edited, now. Errors as above. */
+int entries_check_readable(Entries *entries, char **reterr);
+
 /* Watches the file, and the folder that would hold it. Returns 0, or a negative errno that only costs promptness. */
 int entries_watch(Entries *entries, EntriesChanged changed, void *userdata);
 

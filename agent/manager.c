@@ -144,7 +144,15 @@ static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
                 system_id_from_random(random, made);
         }
         memcpy(m->system_id, made, sizeof(made));
-        return config_toml_system_id_write(m->config_toml, made, reterr);
+        _cleanup_free_ char *why = NULL;
+        r = config_toml_system_id_write(m->config_toml, made, &why);
+        if (r < 0 && made[0] == 's' && !there && !m->options.once) {
+                /* gitlab-runner makes the same one; and before config.toml can be written, nobody is called. */
+                log_warning(m->log, NULL, "%s", why ? why : strerror(-r));
+                return 0;
+        }
+        *reterr = take_ptr(why);
+        return r;
 }
 
 static int make_services(Manager *m)
@@ -172,10 +180,16 @@ static int make_services(Manager *m)
 static int make_roster(Manager *m, bool cloned, char **reterr)
 {
         _cleanup_(entry_list_freep) EntryList *list = NULL;
-        int r = entries_load(m->entries, &list, reterr);
+        _cleanup_free_ char *why = NULL;
+        int r = entries_load(m->entries, &list, &why);
 
-        if (r < 0)
+        if (r < 0 && m->options.once) {
+                *reterr = take_ptr(why);
                 return r;
+        }
+        /* The agent waits until it is mended; until then PREPARE fails, so nothing is created. */
+        if (r < 0)
+                log_error(m->log, NULL, "%s", why ? why : strerror(-r));
         Facts proves = m->context.facts;
         m->context = (RunnerContext){
                 .event = m->event,

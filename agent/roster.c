@@ -126,8 +126,11 @@ static int compare_entries(const void *a, const void *b)
         return order != 0 ? order : x->index < y->index ? -1 : 1;
 }
 
+/* No LIST: config.toml can't be read now; once it can, roster_entries() tells. */
 static int entry_index_make(const EntryList *list, EntryIndex *ret)
 {
+        if (!list)
+                return 0;
         ret->entries = calloc(list->n_entries + 1, sizeof(*ret->entries));
         if (!ret->entries)
                 return -ENOMEM;
@@ -455,8 +458,11 @@ static void follow(Roster *roster, size_t i)
                 return;
         }
         int r = entries_load(roster->context->entries, &entries, &why);
-        if (r >= 0)
-                r = entry_index_make(entries, &index);
+        if (r < 0 && r != -ENOMEM) {
+                log_warning(roster->context->log, LOG_FIELDS(.runner = name), "%s", why ? why : strerror(-r));
+                free(take_ptr(why));
+        }
+        r = entry_index_make(entries, &index);
         if (r >= 0)
                 r = add_runner(roster, name, next, false, &index, &why);
         if (r < 0) {

@@ -234,6 +234,8 @@ static int prepare(Runner *r, const Record *record, char **reterr)
 {
         int k = config_toml_check_writable((ConfigToml *)r->context.config_toml, reterr);
 
+        if (k >= 0)
+                k = entries_check_readable(r->context.entries, reterr);
         if (k < 0)
                 return k;
         k = store_prepare(r->context.store, record, reterr);
