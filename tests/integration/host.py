@@ -47,8 +47,8 @@ class Watch:
         if self.fd < 0 or _libc.inotify_add_watch(self.fd, folder.encode(), mask) < 0:
             raise OSError(ctypes.get_errno(), "inotify")
 
-    def wait(self, seconds: float) -> None:
-        if select.select([self.fd], [], [], max(seconds, 0))[0]:
+    def wait(self, seconds: float, *others: int) -> None:
+        if self.fd in select.select([self.fd, *others], [], [], max(seconds, 0))[0]:
             os.read(self.fd, 65536)
 
     def close(self) -> None:
@@ -71,6 +71,7 @@ class Agent:
             [*host.wrapper, PROGRAM, *arguments, "run"], stderr=self.log, stdout=self.log, env=host.environment,
             stdin=subprocess.DEVNULL,
         )
+        self.pidfd = os.pidfd_open(self.process.pid)
 
     def __enter__(self) -> Agent:
         return self
@@ -81,6 +82,7 @@ class Agent:
         self.process.wait()
         self.watch.close()
         self.log.close()
+        os.close(self.pidfd)
 
     def output(self) -> str:
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
@@ -105,7 +107,7 @@ class Agent:
                 raise AssertionError(f"the agent ended with {self.process.returncode}: {self.output()[-2000:]}")
             if time.monotonic() >= until:
                 raise AssertionError(f"never happened; last status {runner}: {self.output()[-2000:]}")
-            self.watch.wait(until - time.monotonic())
+            self.watch.wait(until - time.monotonic(), self.pidfd)
 
     def wait_state(self, state: str, name: str = "build-1") -> dict[str, Any]:
         return self.wait_status(lambda runner: runner["state"] == state, name)
@@ -122,7 +124,7 @@ class Agent:
             while text not in self.output():
                 if time.monotonic() >= until or self.process.poll() is not None:
                     raise AssertionError(f"never said '{text}': {self.output()[-2000:]}")
-                watch.wait(0.2)
+                watch.wait(until - time.monotonic(), self.pidfd)
         finally:
             watch.close()
 
