@@ -32,8 +32,10 @@ static bool payable(const Lifecycle *l, const Debt *debt)
         if (debt->kind == DEBT_ORPHAN)
                 return l->plan.configured && l->plan.flow == FLOW_ACCESS_TOKEN && debt->marker && here &&
                        !l->orphans_hopeless;
-        /* A host that has come back adopts what it owes, if that still works: enrolment looks first. */
-        return debt->token && !(here && l->plan.configured && l->record->state == RUNNER_STATE_UNREGISTERED);
+        /* A host that has come back adopts what it owes, if that still works: enrolment looks first. Who goes again
+         * before it could look pays. */
+        return debt->token &&
+               (l->stopping || !(here && l->plan.configured && l->record->state == RUNNER_STATE_UNREGISTERED));
 }
 
 bool debts_payable(const Lifecycle *l)
