@@ -8,7 +8,9 @@
 #include <systemd/sd-event.h>
 
 #include "agent/control.h"
+#include "agent/hook.h"
 #include "agent/host/systemd.h"
+#include "agent/neighbour.h"
 #include "agent/roster.h"
 #include "agent/runner-plan.h"
 #include "agent/status-file.h"
@@ -33,12 +35,15 @@ struct Manager {
         sd_event *event;
         Machine machine;
         Neighbour neighbour;
+        NeighbourQuery *neighbour_query;
+        bool started;
         char system_id[SYSTEM_ID_SIZE + 1];
         Store *store;
         ConfigToml *config_toml;
         Http *http;
         Entries *entries;
         Teller *teller;
+        Hook *hook;
         RunnerContext context;
         Roster *roster;
         Control *control;
@@ -60,6 +65,8 @@ struct Manager {
 
 static int on_changed(sd_event_source *source, void *userdata);
 static void runner_changed(void *userdata, Runner *runner);
+static void runner_noticed(void *userdata, Runner *runner, Notice notice);
+static void hook_was_told(void *userdata);
 
 /* ---- start ---- */
 
@@ -168,6 +175,10 @@ static int make_services(Manager *m)
         if (r >= 0)
                 r = teller_new(m->event, m->config->reload_unit, &m->teller);
         if (r >= 0)
+                r = hook_new(m->event, m->log, hook_was_told, m, &m->hook);
+        if (r >= 0)
+                r = hook_set_program(m->hook, m->config->hook);
+        if (r >= 0)
                 r = sd_event_add_defer(m->event, &m->changed_source, on_changed, m);
         if (r >= 0)
                 r = sd_event_source_set_enabled(m->changed_source, SD_EVENT_OFF);
@@ -211,6 +222,7 @@ static int make_roster(Manager *m, bool cloned, char **reterr)
                         },
                 .once = m->options.once,
                 .changed = runner_changed,
+                .noticed = runner_noticed,
                 .userdata = m,
         };
         r = roster_new(&m->context, &m->roster);
@@ -258,7 +270,9 @@ Manager *manager_free(Manager *m)
                 (void)order_free(m->orders[i]);
         (void)control_free(m->control);
         (void)stop_reason_cancel(m->stop_query);
+        (void)neighbour_query_cancel(m->neighbour_query);
         (void)roster_free(m->roster);
+        (void)hook_free(m->hook);
         (void)teller_free(m->teller);
         (void)entries_free(m->entries);
         (void)http_free(m->http);
@@ -278,10 +292,49 @@ Manager *manager_free(Manager *m)
         return NULL;
 }
 
+/* ---- start of the runners ---- */
+
+static void start_runners(Manager *m)
+{
+        if (m->started)
+                return;
+        m->started = true;
+        m->neighbour_query = neighbour_query_cancel(m->neighbour_query);
+        roster_start(m->roster);
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
+static void on_neighbour(Neighbour *neighbour, void *userdata)
+{
+        Manager *m = userdata;
+
+        m->neighbour_query = NULL;
+        if (neighbour->version) {
+                neighbour_done(&m->neighbour);
+                m->neighbour = *neighbour;
+                *neighbour = (Neighbour){};
+                (void)http_set_user_agent(m->http, m->neighbour.user_agent);
+        }
+        start_runners(m);
+}
+
+/* The first who speaks for this host tells GitLab what its gitlab-runner can, for the better part of an hour: so that
+ * is found out before anything is sent. */
+static void start_when_known(Manager *m)
+{
+        int r = neighbour_query(m->event, m->disk, m->log, m->config->runtime_dir, neighbour_places(), on_neighbour, m,
+                &m->neighbour_query);
+
+        if (r < 0)
+                start_runners(m);
+}
+
 /* ---- orders ---- */
 
 static void work_orders(Manager *m)
 {
+        if (!m->started)
+                return;
         while (m->n_orders > 0) {
                 if (!m->order_started) {
                         m->order_started = true;
@@ -360,6 +413,32 @@ static void runner_changed(void *userdata, Runner *runner)
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }
 
+static void runner_noticed(void *userdata, Runner *runner, Notice notice)
+{
+        static const char *const events[_NOTICE_MAX] = {
+                [NOTICE_REGISTERED] = "registered",
+                [NOTICE_ADOPTED] = "registered",
+                [NOTICE_ALIVE_AGAIN] = "registered",
+                [NOTICE_ROTATED] = "rotated",
+                [NOTICE_DOUBTFUL] = "doubtful",
+                [NOTICE_RECOVERING] = "recovering",
+                [NOTICE_REFUSED] = "refused",
+                [NOTICE_WITHDRAWN] = "withdrawn",
+                [NOTICE_DEBT] = "debt",
+        };
+        Manager *m = userdata;
+
+        if (events[notice])
+                hook_tell(m->hook, events[notice], runner_name(runner));
+}
+
+static void hook_was_told(void *userdata)
+{
+        Manager *m = userdata;
+
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
 /* STATUS= in words: how many runners are in which state. */
 static void tell_systemd(Manager *m)
 {
@@ -432,6 +511,9 @@ static int on_changed(sd_event_source *source, void *userdata)
                 publish_soon(m);
         if (m->control)
                 control_changed(m->control);
+        /* What happened last is told before the end, too; the stop's deadline and the hook's own are its bounds. */
+        if (!hook_idle(m->hook))
+                return 0;
         if (m->stopping && !m->stop_query && roster_stopped(m->roster))
                 return sd_event_exit(m->event, 0);
         if (m->options.once && m->n_orders == 0)
@@ -478,6 +560,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 
         if (m->stopping)
                 return 0;
+        start_runners(m);
         m->stopping = true;
         (void)systemd_notify_stopping();
         int r = stop_reason_read(m->event, on_stop_reason, m, &m->stop_query);
@@ -533,6 +616,7 @@ static void reload(Manager *m)
         (void)config_free(m->config);
         m->config = take_ptr(config);
         entries_set_concurrent(m->entries, m->config->concurrent);
+        (void)hook_set_program(m->hook, m->config->hook);
         log_info(m->log, NULL, "The configuration was read again: %zu runners", m->config->n_runners);
 }
 
@@ -542,6 +626,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 
         if (m->stopping)
                 return 0;
+        start_runners(m);
         (void)systemd_notify_reloading();
         reload(m);
         (void)systemd_notify_ready();
@@ -612,7 +697,7 @@ int manager_run(Manager *m)
         if (r < 0)
                 log_warning(m->log, NULL, "Changes of '%s' by others are noticed late: %s",
                         config_toml_path(m->config_toml), strerror(-r));
-        roster_start(m->roster);
+        start_when_known(m);
         publish(m);
         (void)systemd_notify_ready();
         r = sd_event_loop(m->event);
@@ -642,7 +727,7 @@ int manager_pass(Manager *m, Command command, char *const *names, uint64_t timeo
                         10 * USEC_PER_MSEC, on_pass_overdue, m);
         if (r < 0)
                 return 1;
-        roster_start(m->roster);
+        start_when_known(m);
         r = sd_event_loop(m->event);
         return r < 0 ? 1 : r;
 }

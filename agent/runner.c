@@ -76,6 +76,7 @@ static void log_step(Runner *r)
                                 .attempt = lifecycle_attempt(r->lifecycle),
                                 .message_id = notice_rows[notice].message_id),
                         "runner '%s': %s", r->name, sentence);
+                r->context.noticed(r->context.userdata, r, notice);
                 free(sentence);
         }
         if (state == r->logged_state)

@@ -32,6 +32,7 @@ typedef struct RunnerContext {
         Facts facts;
         bool once;
         void (*changed)(void *userdata, Runner *runner); /* its status may read differently now */
+        void (*noticed)(void *userdata, Runner *runner, Notice notice); /* something an operator wants to hear of */
         void *userdata;
 } RunnerContext;
 
