@@ -186,6 +186,7 @@ static Action command_register(Lifecycle *l)
         if (record->state == RUNNER_STATE_WITHDRAWN) {
                 record->state = RUNNER_STATE_UNREGISTERED;
                 free(take_ptr(record->reason));
+                lifecycle_because(l, NULL);
                 l->save_due = true;
         }
         return enrol_start(l);

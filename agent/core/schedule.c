@@ -69,5 +69,8 @@ uint64_t schedule_proof(Random *random, const Record *record, uint64_t removed_a
         /* A clock set back far would stretch the wait without end. */
         if (wait > removed_after_usec)
                 wait = removed_after_usec;
+        /* Nor would one set forward make it none: the proofs are then spread over our own time. */
+        if (wait < step / 10)
+                wait = step / 10;
         return usec_add(wait, random_below(random, step / 10 + 1));
 }

@@ -1,0 +1,499 @@
+/* Leaving: withdrawal, debts, stops in every state. */
+
+#include "tests/unit/life.h"
+
+#define MINUTE USEC_PER_MINUTE
+
+static void live(Life *life, Flow flow)
+{
+        life_begin(life, life_plan(flow), life_enrolled(flow, "tok-a"));
+        life_learn(life, "tok-a");
+        PLAY(life, {START, WRITE}, {DONE, flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
+        if (flow == FLOW_AUTHENTICATION_TOKEN)
+                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
+        PLAY(life, {TIME, SEND(VERIFY)}, {ALIVE_ID(42), WAIT});
+}
+
+static Debt *owe(Record *record, DebtKind kind, const char *url, const char *token)
+{
+        Debt debt = {.kind = kind, .runner_id = 42, .since_usec = LIFE_START - DAY};
+
+        assert_int_equal(target_copy(&debt.target, &(Target){.url = (char *)url}), 0);
+        if (token)
+                debt.token = life_secret(token);
+        if (kind == DEBT_MANAGER)
+                assert_int_equal(replace_string(&debt.system_id, "s_0123456789ab"), 0);
+        if (kind == DEBT_ORPHAN) {
+                debt.runner_id = 0;
+                assert_int_equal(replace_string(&debt.marker, "rr-0123456789abcdef"), 0);
+        }
+        assert_int_equal(record_add_debt(record, &debt), 0);
+        return &record->debts[record->n_debts - 1];
+}
+
+/* ---- the order of leaving ---- */
+
+static void test_leaves_in_order(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE});
+        /* The debt is written down, with its token, before anything else is touched. */
+        life_check_token(&life, NULL);
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        assert_string_equal(secret_data(lifecycle_record(life.l)->debts[0].token), "tok-a");
+        PLAY(&life, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_RUNNER)}, {YES, SAVE}, {DONE, STOPPED});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 0);
+        assert_int_equal(life.notices[NOTICE_WITHDRAWN], 1);
+        life_end(&life);
+}
+
+/* A poll after the deletion would make the manager again, so its 404 is the proof; where nobody polls there is none.
+ */
+static void test_proves_that_the_manager_is_gone(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(UNSURE), WAIT},
+                {TIME, SEND(DELETE_MANAGER)}, {YES, SEND(DELETE_MANAGER)}, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)},
+                {GONE, SAVE}, {DONE, WAIT});
+        life_check_outcome(&life, 0);
+        life_end(&life);
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
+                {TOLD(NOT_RUNNING), SEND(DELETE_MANAGER)}, {YES, SAVE}, {DONE, WAIT});
+        life_check_outcome(&life, 0);
+        life_end(&life);
+}
+
+/* Somebody goes on polling with the token: it is not paid for by asking four times. */
+static void test_a_manager_that_comes_back_is_owed(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_MANAGER)});
+        for (unsigned tries = 0; tries < 3; tries++) {
+                PLAY(&life, {YES, SEND(DELETE_MANAGER)}, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)}, {YES, WAIT},
+                        {TIME, SEND(DELETE_MANAGER)});
+                if (tries < 2)
+                        PLAY(&life, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)});
+        }
+        PLAY(&life, {YES, WAIT});
+        life_check_outcome(&life, 75);
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_end(&life);
+}
+
+/* Old servers have no managers, and say so in their own ways. */
+static void test_no_managers_none_to_delete(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_MANAGER)},
+                {NO_ROUTE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {TEXT_200, SAVE}, {DONE, WAIT});
+        life_check_outcome(&life, 0);
+        life_end(&life);
+}
+
+static void test_gitlab_down_leaves_a_debt(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
+                {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {UNCLEAR, WAIT}, {TIME, SEND(DELETE_RUNNER)},
+                {UNCLEAR, WAIT}, {TIME, SEND(DELETE_RUNNER)}, {UNCLEAR, STOPPED});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        assert_int_equal(life.notices[NOTICE_DEBT], 1);
+        life_end(&life);
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true, .one_try = true), SAVE}, {DONE, REMOVE},
+                {CHANGED, TELL}, {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {UNCLEAR, STOPPED});
+        life_end(&life);
+}
+
+/* What nobody here enrolled is left alone. */
+static void test_withdraws_nothing_foreign(void **state)
+{
+        Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+        Life life;
+
+        record->ours = record->manager_ours = false;
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WAIT}, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, STOPPED});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 0);
+        life_end(&life);
+}
+
+/* The file can't be written: the deletion is tried all the same, the entry goes later, and the command tells. */
+static void test_entry_that_can_not_go_goes_later(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {BROKEN, SEND(DELETE_RUNNER)}, {YES, SAVE},
+                {DONE, REMOVE}, {BROKEN, WAIT});
+        life_check_outcome(&life, 1);
+        PLAY(&life, {TIME, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), WAIT});
+        assert_int_equal(life.last.until_usec, USEC_INFINITY);
+        life_end(&life);
+}
+
+/* ---- stop at any moment ---- */
+
+static void test_stop_cuts_what_changes_nothing(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {TIME, SEND(VERIFY)}, {STOP_IN(900 * USEC_PER_MSEC, .withdraw = false), STOPPED},
+                {UNCLEAR, STOPPED});
+        life_end(&life);
+}
+
+/* A create under way gets most of a second; its answer is kept if it comes, and is a lost one if not. */
+static void test_stop_waits_for_an_answer(void **state)
+{
+        static const struct {
+                bool comes;
+        } rows[] = {{true}, {false}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
+                PLAY(&life, {START, WAIT}, {TIME, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)},
+                        {STOP_IN(900 * USEC_PER_MSEC, .withdraw = false), KEEP});
+                assert_true(life.last.until_usec - life.now.boottime_usec <= 800 * USEC_PER_MSEC);
+                /* Nothing that happens meanwhile makes it longer. */
+                uint64_t until = life.last.until_usec;
+                PLAY(&life, {PASS(500 * USEC_PER_MSEC), KEEP}, {ENTRIES(""), KEEP});
+                assert_int_equal(life.last.until_usec, until);
+                if (rows[i].comes) {
+                        PLAY(&life, {GIVEN(42, "tok-a"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE}, {CHANGED, TELL},
+                                {TOLD(DONE), STOPPED});
+                        life_check_token(&life, "tok-a");
+                } else {
+                        PLAY(&life, {TIME, SAVE}, {DONE, STOPPED});
+                        assert_true(lifecycle_record(life.l)->intent.lost);
+                        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+                }
+                life_end(&life);
+        }
+}
+
+/* A withdrawing stop takes back what is just being made. */
+static void test_stop_withdraws_what_was_just_made(void **state)
+{
+        Life life;
+
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
+        PLAY(&life, {START, WAIT}, {TIME, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)},
+                {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), KEEP}, {GIVEN(42, "tok-a"), JOURNAL}, {DONE, SAVE},
+                {DONE, REMOVE}, {DONE, TELL}, {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {YES, SAVE}, {DONE, STOPPED});
+        life_end(&life);
+}
+
+/* A reset that is not answered before the stop: the runner may live on under a token that nobody was told. */
+static void test_stop_during_a_lost_reset_shows_an_orphan(void **state)
+{
+        Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+        Life life;
+
+        record->expiry_unknown = true;
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WRITE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {TEXT_200, PREPARE}, {DONE, SEND(RESET)},
+                {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), KEEP}, {TIME, SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
+                {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {DEAD, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, SAVE},
+                {DONE, STOPPED});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        assert_int_equal(lifecycle_record(life.l)->debts[0].kind, DEBT_ORPHAN);
+        assert_int_equal(lifecycle_record(life.l)->debts[0].runner_id, 42);
+        life_end(&life);
+}
+
+/* Restarted in the middle of a `deregister`: it is written down, and the rest is a debt. */
+static void test_stop_during_a_withdrawal(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(UNSURE), WAIT},
+                {STOP_IN(900 * USEC_PER_MSEC, .withdraw = false), KEEP}, {TIME, STOPPED});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_check_outcome(&life, 75);
+        life_end(&life);
+}
+
+/* Whatever hangs, a stop ends by its deadline. */
+static void test_stop_ends_by_its_deadline(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE});
+        uint64_t deadline = life.now.boottime_usec + 30 * USEC_PER_SEC;
+        PLAY(&life, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_RUNNER)}, {TIME, STOPPED});
+        assert_true(life.now.boottime_usec <= deadline);
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_end(&life);
+}
+
+/* What the disk refused before is tried once more before the memory goes. */
+static void test_stop_tries_the_disk_once_more(void **state)
+{
+        Life life;
+
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
+        PLAY(&life, {START, WAIT}, {TIME, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)},
+                {GIVEN(42, "tok-a"), JOURNAL}, {BROKEN, SAVE}, {BROKEN, WRITE}, {BROKEN, WAIT},
+                {STOP_IN(900 * USEC_PER_MSEC, .withdraw = false), SAVE}, {DONE, WRITE}, {DONE, STOPPED});
+        life_end(&life);
+}
+
+/* Leaving for good with the runner kept: gitlab-runner sees the true times; coming back we take them again. */
+static void test_hands_rotation_back(void **state)
+{
+        static const struct {
+                Flow flow;
+                RotationPolicy rotation;
+                bool handed_back;
+        } rows[] = {
+                {FLOW_REGISTRATION_TOKEN, ROTATION_AUTO, true}, {FLOW_REGISTRATION_TOKEN, ROTATION_NEVER, false},
+                {FLOW_AUTHENTICATION_TOKEN, ROTATION_ALWAYS, false}, /* never the times of a shared token */
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = life_enrolled(rows[i].flow, "tok-a");
+                Plan plan = life_plan(rows[i].flow);
+                EntryEdit edit;
+                Life life;
+
+                plan.rotation = rows[i].rotation;
+                record->token_expires_at_usec = LIFE_START + 80 * DAY;
+                life_begin(&life, plan, record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE});
+                lifecycle_entry_edit(life.l, &edit);
+                assert_true(entry_time_is_zero(edit.expires_at));
+                if (rows[i].handed_back) {
+                        PLAY(&life, {STOP_IN(900 * USEC_PER_MSEC, .hand_back = true), KEEP}, {DONE, SAVE},
+                                {DONE, WRITE});
+                        lifecycle_entry_edit(life.l, &edit);
+                        assert_int_equal(edit.expires_at->tv_sec, (LIFE_START + 80 * DAY) / USEC_PER_SEC);
+                        PLAY(&life, {CHANGED, TELL}, {TOLD(DONE), STOPPED});
+                } else
+                        PLAY(&life, {STOP_IN(900 * USEC_PER_MSEC, .hand_back = true), KEEP}, {DONE, STOPPED});
+                assert_int_equal(lifecycle_record(life.l)->handed_back, rows[i].handed_back);
+                life_end(&life);
+        }
+}
+
+static void test_takes_rotation_again(void **state)
+{
+        Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+        EntryEdit edit;
+        Life life;
+
+        record->handed_back = true;
+        record->token_expires_at_usec = LIFE_START + 80 * DAY;
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        /* gitlab-runner has rotated meanwhile. */
+        life_learn(&life, "tok-b");
+        PLAY(&life, {START, SEND(VERIFY)}, {ALIVE_UNTIL(42, LIFE_START + 90 * DAY), SAVE}, {DONE, WRITE});
+        lifecycle_entry_edit(life.l, &edit);
+        assert_true(entry_time_is_zero(edit.expires_at));
+        assert_string_equal(secret_data(edit.token), "tok-b");
+        assert_true(lifecycle_record(life.l)->ours);
+        assert_false(lifecycle_record(life.l)->handed_back);
+        life_end(&life);
+}
+
+/* ---- debts ---- */
+
+/* Runners that are not configured any more pay their debts and are done. */
+static void test_unconfigured_pays_and_is_settled(void **state)
+{
+        Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+        Record *record = life_record(FLOW_REGISTRATION_TOKEN);
+        Life life;
+
+        plan.configured = false;
+        owe(record, DEBT_RUNNER, LIFE_URL, "tok-a");
+        life_begin(&life, plan, record);
+        PLAY(&life, {START, WAIT}, {TIME, SEND(DELETE_RUNNER)}, {BUSY(20 * MINUTE), WAIT});
+        assert_true(life.last.until_usec - life.now.boottime_usec >= 20 * MINUTE);
+        assert_false(lifecycle_settled(life.l));
+        PLAY(&life, {TIME, SEND(DELETE_RUNNER)}, {YES, SAVE}, {DONE, WAIT});
+        assert_true(lifecycle_settled(life.l));
+        life_end(&life);
+}
+
+/* One that can't be paid holds up none, and is asked for again with patience. */
+static void test_debts_do_not_hold_up_each_other(void **state)
+{
+        Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+        Life life;
+        unsigned sent = 0;
+
+        owe(record, DEBT_RUNNER, "https://a.example.com", "tok-1");
+        owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
+        owe(record, DEBT_MANAGER, "https://gone.example.com", "tok-2");
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WRITE}, {DONE, WAIT});
+        uint64_t end = life.now.boottime_usec + DAY;
+        for (Line line = {TIME, WAIT}; life.now.boottime_usec < end;) {
+                Action action = life_step(&life, &line);
+
+                line = (Line){TIME, WAIT};
+                if (action.kind == ACTION_SAVE)
+                        line = (Line){DONE, WAIT};
+                else if (action.kind == ACTION_SEND && action.call == CALL_VERIFY)
+                        line = (Line){ALIVE_ID(42), WAIT};
+                else if (action.kind == ACTION_SEND && strstr(action.target->url, "gone")) {
+                        line = (Line){UNCLEAR, WAIT};
+                        sent++;
+                } else if (action.kind == ACTION_SEND) {
+                        assert_int_equal(action.call, CALL_DELETE_RUNNER);
+                        line = (Line){YES, WAIT};
+                }
+        }
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 2);
+        assert_in_range(sent, 288, 700);
+        life_end(&life);
+}
+
+/* What lost answers left is kept in bounds, and never in the place of what can be paid. */
+static void test_orphans_do_not_crowd_out_debts(void **state)
+{
+        Life life;
+        unsigned lost = 0;
+
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
+        for (Line line = {START, WAIT}; lost < 200;) {
+                Action action = life_step(&life, &line);
+
+                line = (Line){TIME, WAIT};
+                if (action.kind == ACTION_SAVE || action.kind == ACTION_PREPARE)
+                        line = (Line){DONE, WAIT};
+                else if (action.kind == ACTION_READ_SECRET)
+                        line = (Line){SECRET("GR1348941a"), WAIT};
+                else if (action.kind == ACTION_SEND && action.call == CALL_PROBE)
+                        line = (Line){ALIVE, WAIT};
+                else if (action.kind == ACTION_SEND) {
+                        line = (Line){LOST, WAIT};
+                        lost++;
+                }
+        }
+        assert_true(lifecycle_record(life.l)->n_debts <= 16);
+        /* At most one an hour. */
+        assert_true(life.now.boottime_usec >= 198 * USEC_PER_HOUR);
+        life_end(&life);
+}
+
+/* An orphan is deleted only on the proof of its own marker, at the end of the note. */
+static void test_finds_an_orphan_by_its_marker(void **state)
+{
+        static int64_t ids[] = {7, 9, 8};
+        static const struct {
+                const char *note;
+                bool found;
+        } rows[] = {
+                {"rr-0123456789abcdef", true},
+                {"kept by ops\nrr-0123456789abcdef\n", true},
+                {"see rr-0123456789abcdef of last week", false},
+                {"rr-fedcba9876543210", false},
+                {NULL, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
+                const Line shown = {REPLY(.verdict = VERDICT_ALIVE, .note = (char *)rows[i].note), WAIT};
+                Life life;
+
+                owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
+                life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE}, {DONE, WAIT});
+                while (life.last.kind != ACTION_READ_SECRET) {
+                        Line line = life.last.kind == ACTION_SEND ? (Line){ALIVE_ID(42), WAIT} : (Line){TIME, WAIT};
+
+                        (void)life_step(&life, &line);
+                }
+                PLAY(&life, {SECRET("glpat-a"), SEND(LIST)},
+                        {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 3), SEND(SHOW)});
+                assert_int_equal(life.last.arguments.runner_id, 9);
+                Action action = life_step(&life, &shown);
+                assert_int_equal(action.kind, ACTION_SEND);
+                assert_int_equal(action.call, rows[i].found ? CALL_DELETE_BY_ID : CALL_SHOW);
+                assert_int_equal(action.arguments.runner_id, rows[i].found ? 9 : 8);
+                life_end(&life);
+        }
+}
+
+/* A token that may not look, or too many to look at: shown until a person looks, and no call more. */
+static void test_unprovable_orphan_is_only_shown(void **state)
+{
+        Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
+        Life life;
+
+        owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
+        life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WRITE}, {DONE, WAIT});
+        while (life.last.kind != ACTION_READ_SECRET) {
+                Line line = life.last.kind == ACTION_SEND ? (Line){ALIVE_ID(42), WAIT} : (Line){TIME, WAIT};
+
+                (void)life_step(&life, &line);
+        }
+        PLAY(&life, {SECRET("glpat-a"), SEND(LIST)});
+        (void)life_step(&life, &(Line){REFUSED, WAIT});
+        for (unsigned i = 0; i < 100; i++) {
+                while (life.last.kind != ACTION_SEND) {
+                        assert_int_equal(life.last.kind, ACTION_WAIT);
+                        (void)life_step(&life, &(Line){TIME, WAIT});
+                }
+                assert_int_equal(life.last.call, CALL_VERIFY);
+                PLAY(&life, {ALIVE_ID(42), WAIT});
+        }
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_end(&life);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_leaves_in_order),
+                cmocka_unit_test(test_proves_that_the_manager_is_gone),
+                cmocka_unit_test(test_a_manager_that_comes_back_is_owed),
+                cmocka_unit_test(test_no_managers_none_to_delete),
+                cmocka_unit_test(test_gitlab_down_leaves_a_debt),
+                cmocka_unit_test(test_withdraws_nothing_foreign),
+                cmocka_unit_test(test_entry_that_can_not_go_goes_later),
+                cmocka_unit_test(test_stop_cuts_what_changes_nothing),
+                cmocka_unit_test(test_stop_waits_for_an_answer),
+                cmocka_unit_test(test_stop_withdraws_what_was_just_made),
+                cmocka_unit_test(test_stop_during_a_lost_reset_shows_an_orphan),
+                cmocka_unit_test(test_stop_during_a_withdrawal),
+                cmocka_unit_test(test_stop_ends_by_its_deadline),
+                cmocka_unit_test(test_stop_tries_the_disk_once_more),
+                cmocka_unit_test(test_hands_rotation_back),
+                cmocka_unit_test(test_takes_rotation_again),
+                cmocka_unit_test(test_unconfigured_pays_and_is_settled),
+                cmocka_unit_test(test_debts_do_not_hold_up_each_other),
+                cmocka_unit_test(test_orphans_do_not_crowd_out_debts),
+                cmocka_unit_test(test_finds_an_orphan_by_its_marker),
+                cmocka_unit_test(test_unprovable_orphan_is_only_shown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
