@@ -101,10 +101,21 @@ int entries_copy(Lifecycle *l, bool ours)
 
 static Action entry_next(Lifecycle *l);
 
+static Action entry_again(Lifecycle *l, const Judgement *j)
+{
+        const char *rule;
+
+        l->attempt++;
+        uint64_t wait = judgement_wait(l, j, l->attempt, &rule);
+        lifecycle_set_due(l, DUE_ENTRIES, wait, rule);
+        lifecycle_because(l, "%s", judgement_words(j));
+        lifecycle_finish(l, COMMAND_REGISTER, 75, "%s", judgement_words(j));
+        return act_decide(l);
+}
+
 static Action entry_judged(Lifecycle *l, const Event *event)
 {
         const Judgement *j = event->judgement;
-        const char *rule;
 
         switch (j->verdict) {
         case VERDICT_ALIVE:
@@ -125,18 +136,31 @@ static Action entry_judged(Lifecycle *l, const Event *event)
         case _VERDICT_MAX:
                 break;
         }
-        l->attempt++;
-        uint64_t wait = judgement_wait(l, j, l->attempt, &rule);
-        lifecycle_set_due(l, DUE_ENTRIES, wait, rule);
-        lifecycle_because(l, "%s", judgement_words(j));
-        lifecycle_finish(l, COMMAND_REGISTER, 75, "%s", judgement_words(j));
-        return act_decide(l);
+        return entry_again(l, j);
+}
+
+static Action entry_probed(Lifecycle *l, const Event *event)
+{
+        const Judgement *j = event->judgement;
+
+        if (j->verdict != VERDICT_ALIVE)
+                return entry_again(l, j);
+        l->probed = true;
+        l->candidate = 0;
+        return entry_next(l);
 }
 
 static Action entry_next(Lifecycle *l)
 {
         if (l->candidate < l->n_candidates)
                 return act_send(l, CALL_VERIFY, token_arguments(l, l->candidates[l->candidate].token), entry_judged);
+        /* It was changed again meanwhile. */
+        if (lifecycle_is_due(l, DUE_ENTRIES))
+                return act_decide(l);
+        /* It may be what gitlab-runner got from its last rotation, and stand nowhere else: a GitLab that calls all
+         * tokens dead does not judge it. */
+        if (!l->probed)
+                return act_send(l, CALL_PROBE, (CallArguments){}, entry_probed);
         /* Not a token that GitLab takes: ours goes back in, after it has proved to be better. */
         entries_give_up(l, l->candidates[0].token);
         l->entry_missing = true;
@@ -163,6 +187,7 @@ Action entries_check(Lifecycle *l)
         }
         /* Copies: the file may change again while GitLab thinks. */
         lifecycle_drop_secrets(l);
+        l->probed = false;
         if (entries_copy(l, false) < 0) {
                 lifecycle_set_due(l, DUE_ENTRIES, l->plan.retry_max_usec, "retry_max");
                 return act_decide(l);

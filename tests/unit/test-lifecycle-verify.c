@@ -193,8 +193,8 @@ static void test_puts_its_token_back(void **state)
         Life life;
 
         live(&life, FLOW_REGISTRATION_TOKEN);
-        PLAY(&life, {ENTRIES("tok-x tok-y"), SEND(VERIFY)}, {DEAD, SEND(VERIFY)}, {DEAD, SEND(VERIFY)},
-                {ALIVE_ID(42), WRITE});
+        PLAY(&life, {ENTRIES("tok-x tok-y"), SEND(VERIFY)}, {DEAD, SEND(VERIFY)}, {DEAD, SEND(PROBE)},
+                {YES, SEND(VERIFY)}, {DEAD, SEND(VERIFY)}, {DEAD, SEND(VERIFY)}, {ALIVE_ID(42), WRITE});
         lifecycle_entry_edit(life.l, &edit);
         assert_string_equal(secret_data(edit.token), "tok-a");
         assert_string_equal(secret_data(edit.holds), "tok-x");
