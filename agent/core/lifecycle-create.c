@@ -130,12 +130,30 @@ static Action answer_is_create(Lifecycle *l)
         return enrol_done(l, NOTICE_REGISTERED);
 }
 
+/* How long a new token is left alone at least: not beyond its own time, which may be shorter than verify_interval. */
+static uint64_t rotation_rest(const Lifecycle *l)
+{
+        const Record *record = l->record;
+        uint64_t rest = l->plan.rotate_after_usec;
+
+        if (record->token_expires_at_usec > 0) {
+                uint64_t life = usec_sub(record->token_expires_at_usec, record->token_obtained_at_usec);
+
+                rest = (uint64_t)((double)life * l->plan.rotate_at);
+                if (life == 0)
+                        rest = USEC_INFINITY; /* the clocks disagree, so its time can't be told */
+                else if (rest < l->plan.retry_max_usec)
+                        rest = l->plan.retry_max_usec;
+        }
+        return rest < l->plan.verify_interval_usec ? rest : l->plan.verify_interval_usec;
+}
+
 static Action answer_is_reset(Lifecycle *l)
 {
         l->rotate_attempt = 0;
         l->attempt = 0;
         /* Between clocks that disagree a new token may look old: it is not replaced again at once for that. */
-        lifecycle_set_due(l, DUE_ROTATE, l->plan.verify_interval_usec, "verify_interval, as it was rotated just now");
+        lifecycle_set_due(l, DUE_ROTATE, rotation_rest(l), "as it was rotated just now");
         lifecycle_set_verify_interval(l);
         lifecycle_set_never(l, DUE_ENROL);
         lifecycle_because(l, NULL);

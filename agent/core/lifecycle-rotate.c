@@ -36,7 +36,7 @@ static Action reset_unclear(Lifecycle *l, const Judgement *j)
                 record->token_expires_at_usec = 0;
         }
         if (j->no_route)
-                lifecycle_finish(l, COMMAND_ROTATE, 1, "this GitLab has no call to rotate a token");
+                lifecycle_finish(l, COMMAND_ROTATE, 75, "this GitLab has no call to rotate a token");
         lifecycle_set_due(l, DUE_VERIFY, 0, "after a reset that was not answered well");
         return act_decide(l);
 }
