@@ -46,6 +46,10 @@ void lifecycle_count_proof(Lifecycle *l)
 {
         Record *record = l->record;
 
+        /* A first proof from the future was given by a clock that has been set back since: with it no span would ever
+         * be long enough. */
+        if (record->dead_first_usec > l->now.realtime_usec)
+                record->dead_proofs = 0;
         if (record->dead_proofs == 0) {
                 record->dead_first_usec = l->now.realtime_usec;
                 l->proof_first_usec = l->now.boottime_usec;
@@ -184,6 +188,25 @@ static bool cancel_debts(Lifecycle *l, const Secret *token)
         return ours;
 }
 
+/* The same by the runner's id, as GitLab tells it: the token may have been replaced since it was owed. */
+static bool cancel_debts_of(Lifecycle *l, int64_t runner_id)
+{
+        Record *record = l->record;
+        bool ours = false;
+
+        for (size_t i = record->n_debts; i > 0 && runner_id > 0; i--) {
+                const Debt *debt = &record->debts[i - 1];
+
+                if (debt->kind != DEBT_RUNNER || debt->runner_id != runner_id ||
+                        !url_equal(debt->target.url, l->plan.target.url))
+                        continue;
+                ours = true;
+                record_remove_debt(record, i - 1);
+                l->save_due = true;
+        }
+        return ours;
+}
+
 /* ---- tokens ---- */
 
 int lifecycle_take_token(
@@ -253,6 +276,7 @@ int lifecycle_adopt(Lifecycle *l, const Candidate *c, const Identity *identity, 
                 r = lifecycle_take_token(l, c->token, id, obtained, &owed_ours);
         if (r < 0)
                 return r;
+        owed_ours = cancel_debts_of(l, identity->runner_id) || owed_ours;
 
         if (!same) {
                 record->runner_id = id;
