@@ -10,10 +10,12 @@ static bool source_applies(const Lifecycle *l)
         return lifecycle_working(l) && l->plan.flow == FLOW_AUTHENTICATION_TOKEN;
 }
 
-/* Only what GitLab has just called dead once more is recovered: proofs of old alone are no reason. */
+/* Only what GitLab has just called dead once more is recovered: proofs of old alone are no reason. And not before the
+ * token that somebody else put into config.toml has been asked about: it may be the one that replaced ours. */
 static bool recovery_applies(const Lifecycle *l)
 {
-        return lifecycle_working(l) && l->has_standing && l->standing == VERDICT_DEAD && lifecycle_proven_dead(l);
+        return lifecycle_working(l) && l->has_standing && l->standing == VERDICT_DEAD && lifecycle_proven_dead(l) &&
+               !entries_foreign(l);
 }
 
 /* Only a token that GitLab has just accepted is put at stake. */
@@ -146,12 +148,26 @@ static Action stop_saved(Lifecycle *l, const Event *event)
         return act_decide(l);
 }
 
+/* Somebody has put another token in the place of ours: what is to be withdrawn may live under that one by now. */
+static Action decide_stop_entries(Lifecycle *l)
+{
+        l->stop_entries_tried = true;
+        Action action = entries_check(l);
+        uint64_t half = l->now.boottime_usec + usec_sub(l->stop_deadline_usec, l->now.boottime_usec) / 2;
+
+        if (action.kind == ACTION_SEND)
+                action.until_usec = l->until_usec = half;
+        return action;
+}
+
 static Action decide_stop(Lifecycle *l)
 {
         bool time_left = !lifecycle_out_of_time(l);
 
         if (time_left && l->stop.withdraw) {
-                if (!l->stop_withdrawn && l->record->token) {
+                if (!l->stop_entries_tried && lifecycle_working(l) && entries_foreign(l))
+                        return decide_stop_entries(l);
+                if (!l->stop_withdrawn && l->record->token && (l->record->ours || l->record->manager_ours)) {
                         l->stop_withdrawn = true;
                         return withdraw_start(l);
                 }
@@ -266,7 +282,8 @@ Action lifecycle_decide(Lifecycle *l)
                 return answer_apply(l);
         if (l->stopping)
                 return decide_stop(l);
-        if (commanded && l->command == COMMAND_DEREGISTER)
+        /* What is to be withdrawn may live by now under a token that somebody else has put there. */
+        if (commanded && l->command == COMMAND_DEREGISTER && !(entries_foreign(l) && task_is_due(l, &tasks[0])))
                 return withdraw_start(l);
         /* Before a pass as well: what others wrote is not written over unseen. */
         if ((commanded || !l->plan.once) && task_is_due(l, &tasks[0]))

@@ -81,6 +81,7 @@ struct Lifecycle {
         bool stopping;
         StopPlan stop;
         uint64_t stop_deadline_usec;
+        bool stop_entries_tried;
         bool stop_withdrawn;
         bool stop_debts_tried;
         bool stop_saved;
