@@ -23,6 +23,9 @@
 /* … and to all of them, as each may cost a resolver thread and a socket. */
 #define ACTIVE_MAX 64
 
+/* Of curl's timer, which counts in milliseconds. */
+#define TIMER_ACCURACY_USEC USEC_PER_MSEC
+
 typedef struct Socket {
         TAILQ_ENTRY(Socket) others;
         sd_event_source *source;
@@ -294,7 +297,10 @@ static int arm_timer(Http *http, long timeout_msec)
          * do, and curl, whose deadline has not changed, would not ask for another. */
         (void)clock_gettime(CLOCK_MONOTONIC, &now);
         uint64_t usec = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
-        int r = sd_event_source_set_time(http->timer_source, usec + (uint64_t)timeout_msec * USEC_PER_MSEC);
+        /* "At once" is how every request begins: a time so far back that the loop does not wait to wake up together
+         * with others, a millisecond each. */
+        usec = timeout_msec > 0 ? usec + (uint64_t)timeout_msec * USEC_PER_MSEC : usec - TIMER_ACCURACY_USEC;
+        int r = sd_event_source_set_time(http->timer_source, usec);
         if (r < 0)
                 return r;
         return sd_event_source_set_enabled(http->timer_source, SD_EVENT_ONESHOT);
@@ -422,8 +428,8 @@ static int set_up_multi(Http *http)
 static int set_up_sources(Http *http)
 {
         /* Without slack: curl's own intervals are short. */
-        int r = sd_event_add_time(
-                http->event, &http->timer_source, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC, on_timer, http);
+        int r = sd_event_add_time(http->event, &http->timer_source, CLOCK_MONOTONIC, USEC_INFINITY,
+                TIMER_ACCURACY_USEC, on_timer, http);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(http->timer_source, SD_EVENT_OFF);
