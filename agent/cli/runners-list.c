@@ -95,8 +95,8 @@ static int say_broken(const Walk *walk, const Page *page)
         return EXIT_FAILED;
 }
 
-/* Takes over what came; then the rest is on its way already. */
-static int take_page(Walk *walk, const Pending *pending)
+/* Takes over what came. *RET_N: how many rows that was, whether they were wanted or not. */
+static int take_page(Walk *walk, const Pending *pending, size_t *ret_n)
 {
         _cleanup_free_ Slice *rows = NULL;
         size_t n;
@@ -104,6 +104,7 @@ static int take_page(Walk *walk, const Pending *pending)
         int r = split_rows(pending->outcome.body, &rows, &n);
         if (r < 0)
                 return r;
+        *ret_n = n;
         if (walk->limit > 0 && n > walk->limit - walk->n_rows)
                 n = (size_t)(walk->limit - walk->n_rows);
         walk->n_rows += n;
@@ -111,23 +112,45 @@ static int take_page(Walk *walk, const Pending *pending)
         return walk->take(rows, n, walk->userdata);
 }
 
-/* Where the list goes on behind PENDING; PAGE_LAST too where nobody wants more. */
-static int find_next(Walk *walk, const Pending *pending, const Page *page, Page *ret)
+/* Where the list goes on behind PENDING, by its headers alone; PAGE_LAST too where the first N_ROWS are enough. */
+static int find_next(const Walk *walk, const Pending *pending, const Page *page, uint64_t n_rows, Page *ret)
 {
-        SliceCursor cursor = slice_enter(pending->outcome.body);
-        uint64_t n = walk->n_rows;
-        Slice row;
-
         *ret = (Page){.kind = PAGE_LAST};
-        if (!walk->endpoint->paged)
-                return 0;
-        for (; slice_next_item(&cursor, &row); n++)
-                ;
-        /* A server that gives empty pages for ever gives no list. */
-        if (n == walk->n_rows || (walk->limit > 0 && n >= walk->limit))
+        if (!walk->endpoint->paged || (walk->limit > 0 && n_rows >= walk->limit))
                 return 0;
         return page_next(
                 &pending->reply, walk->session->target.url, walk->keyset ? 0 : page->number, page->cursor, ret);
+}
+
+static bool page_follows(const Page *page)
+{
+        return page->kind == PAGE_NUMBER || page->kind == PAGE_CURSOR;
+}
+
+/* The headers of a page tell the next one, so that is asked for before this one is taken apart: the server works
+ * while we do. */
+static int start_next(Walk *walk, Pending *pending, const Page *page, Page *ret_next, Pending *ret)
+{
+        int r = pending_land(pending);
+
+        if (r < 0 || pending->reply.transport != TRANSPORT_OK || pending->reply.status != walk->endpoint->success)
+                return r;
+        r = find_next(walk, pending, page, walk->n_rows + walk->per_page, ret_next);
+        if (r < 0 || !page_follows(ret_next))
+                return r;
+        r = walk_start(walk, ret_next, ret);
+        if (r >= 0)
+                pending_push(ret);
+        return r;
+}
+
+/* The same after the page was taken apart: it came at a second try, or might have been the last one that is wanted.
+ */
+static int start_late(Walk *walk, const Pending *pending, const Page *page, Page *next, Pending *following)
+{
+        page_done(next);
+        int r = find_next(walk, pending, page, walk->n_rows, next);
+        return r >= 0 && page_follows(next) ? walk_start(walk, next, following) : r;
 }
 
 /* Rows too long for pages of this size: asks for the same place in smaller ones. */
@@ -151,7 +174,10 @@ static int walk_pages(Walk *walk)
         for (;;) {
                 _cleanup_(pending_done) Pending following = {0};
                 _cleanup_(page_done) Page next = {0};
+                size_t n = 0;
 
+                if (r >= 0)
+                        r = start_next(walk, &pending, &page, &next, &following);
                 if (r >= 0)
                         r = pending_wait(&pending);
                 if (r >= 0 && pending.outcome.too_large && shrink(walk, &page)) {
@@ -163,18 +189,16 @@ static int walk_pages(Walk *walk)
                         hide_progress(walk);
                         return session_report(walk->session, &pending, r, NULL);
                 }
-                r = find_next(walk, &pending, &page, &next);
-                bool more = r >= 0 && (next.kind == PAGE_NUMBER || next.kind == PAGE_CURSOR);
-                if (more)
-                        r = walk_start(walk, &next, &following);
-                if (r >= 0)
-                        r = take_page(walk, &pending);
+                r = take_page(walk, &pending, &n);
+                /* A server that gives empty pages for ever gives no list. */
+                if (r >= 0 && n > 0 && !following.session)
+                        r = start_late(walk, &pending, &page, &next, &following);
                 if (r == -EPIPE)
                         return EXIT_FAILED; /* main says why */
                 if (r < 0)
                         return session_report(walk->session, &pending, r, NULL);
-                if (!more)
-                        return next.kind == PAGE_LAST ? EXIT_DONE : say_broken(walk, &next);
+                if (n == 0 || !page_follows(&next))
+                        return n == 0 || next.kind == PAGE_LAST ? EXIT_DONE : say_broken(walk, &next);
                 show_progress(walk, pending.reply.total);
 
                 pending_done(&pending);

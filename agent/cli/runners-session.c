@@ -249,11 +249,12 @@ static int pending_send(Pending *pending)
                 pending->flight, &pending->flight->transfer);
 }
 
-/* Runs the loop until the answer is there. */
-static int pending_land(Pending *pending)
+int pending_land(Pending *pending)
 {
-        int r = pending->flight ? 0 : -EINVAL;
+        int r = pending->flight || pending->landed ? 0 : -EINVAL;
 
+        if (pending->landed)
+                return 0;
         while (r >= 0 && !pending->flight->landed)
                 r = sd_event_run(pending->session->event, UINT64_MAX);
         if (r < 0)
@@ -261,6 +262,7 @@ static int pending_land(Pending *pending)
         pending->reply = pending->flight->reply;
         pending->flight->reply = (Reply){0};
         pending->flight = flight_free(pending->flight);
+        pending->landed = true;
         return 0;
 }
 
@@ -281,6 +283,15 @@ int pending_start(
         int r = endpoint_build(
                 endpoint, _CALL_INVALID, all, n_arguments, credential, session->timeout_usec, &pending->request);
         return r < 0 ? r : pending_send(pending);
+}
+
+/* A queued transfer takes a turn of the loop to reach curl, and curl one or two to write. */
+#define PUSH_TURNS 4
+
+void pending_push(Pending *pending)
+{
+        for (unsigned i = 0; i < PUSH_TURNS && pending->flight && !pending->flight->landed; i++)
+                (void)sd_event_run(pending->session->event, 0);
 }
 
 typedef struct Pause {
@@ -341,6 +352,7 @@ int pending_wait(Pending *pending)
                 int r = pending_land(pending);
                 if (r < 0)
                         return r;
+                pending->landed = false;
                 now_read(&now);
                 r = outcome_read(pending->endpoint, &pending->reply, now, &pending->outcome);
                 if (r < 0)

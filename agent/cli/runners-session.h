@@ -47,12 +47,21 @@ typedef struct Pending {
         CallOutcome outcome;
         unsigned tries;
         unsigned throttles;
-        bool lost; /* a try may have been carried out, and its answer got lost */
+        bool landed; /* `reply` has an answer that is not judged yet */
+        bool lost;   /* a try may have been carried out, and its answer got lost */
 } Pending;
 
 /* Sends a call; ENDPOINT must outlive PENDING, arguments are copied. Returns 0 or a negative errno. */
 int pending_start(
         Pending *pending, Session *session, const Endpoint *endpoint, const Argument *arguments, size_t n_arguments);
+
+/* Waits until an answer is in `reply`, unjudged, for who can go on before it is taken apart. pending_wait() comes
+ * after.
+ */
+int pending_land(Pending *pending);
+
+/* Lets the request leave, if it can at once: for what is started early, before something else takes its time. */
+void pending_push(Pending *pending);
 
 /* Waits for the answer, which is then in `reply` and `outcome`. A call that may be repeated is, where that may help;
  * a throttle is waited for once something was done. Returns 0, or a negative errno (then there is no answer). */

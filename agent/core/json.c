@@ -36,14 +36,14 @@ static bool bounds_hold(const char *data, size_t size, size_t values_max)
         return true;
 }
 
-static int read_bounded(const char *data, size_t size, size_t max, size_t values_max, size_t flags, json_t **ret)
+static int read_bounded(const char *data, size_t size, size_t max, size_t values_max, json_t **ret)
 {
         json_error_t error = {};
 
         if (size == 0 || size > max || !bounds_hold(data, size, values_max))
                 return -EBADMSG;
 
-        json_t *value = json_loadb(data, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | flags, &error);
+        json_t *value = json_loadb(data, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
         /* The error's text quotes the document, which may hold a token. */
         explicit_bzero(error.text, sizeof(error.text) - 1);
         if (!value) {
@@ -58,17 +58,12 @@ static int read_bounded(const char *data, size_t size, size_t max, size_t values
 
 int json_read(const char *data, size_t size, size_t max, json_t **ret)
 {
-        return read_bounded(data, size, max, JSON_VALUES_MAX, 0, ret);
+        return read_bounded(data, size, max, JSON_VALUES_MAX, ret);
 }
 
 int json_read_own(const char *data, size_t size, size_t max, json_t **ret)
 {
-        return read_bounded(data, size, max, SIZE_MAX, 0, ret);
-}
-
-int json_read_numbers(const char *data, size_t size, size_t max, json_t **ret)
-{
-        return read_bounded(data, size, max, JSON_VALUES_MAX, JSON_DECODE_INT_AS_REAL, ret);
+        return read_bounded(data, size, max, SIZE_MAX, ret);
 }
 
 static int on_dump(const char *buffer, size_t size, void *userdata)

@@ -27,9 +27,6 @@ int json_read(const char *data, size_t size, size_t max, json_t **ret);
 /* The same for what this program wrote itself, over a socket or a file of its own: any number of values. */
 int json_read_own(const char *data, size_t size, size_t max, json_t **ret);
 
-/* json_read() for what only passes through us: numbers become reals, so that integers of any size are fine. */
-int json_read_numbers(const char *data, size_t size, size_t max, json_t **ret);
-
 /* Writes VALUE with jansson's FLAGS; keys keep the order in which they were set. Returns 0 or -ENOMEM. */
 int json_write(const json_t *value, size_t flags, Secret **ret);
 

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/core/json.h"
 #include "agent/core/reply-json.h"
 #include "agent/core/text.h"
 #include "agent/core/verdict.h"
@@ -101,24 +100,28 @@ static const char *find_advice(const Endpoint *endpoint, unsigned status, const 
 }
 
 /* What the access token lacks is told beside the message. */
-static int advise_scope(const json_t *body, char **ret)
+static int advise_scope(Slice body, char **ret)
 {
-        const char *scope = json_get_text(body, "scope"), *error = json_get_text(body, "error");
-        _cleanup_free_ char *shown = NULL;
+        _cleanup_free_ char *scope = NULL, *shown = NULL;
+        Slice value;
 
-        if (!error || strcmp(error, "insufficient_scope") != 0)
+        if (!slice_member(body, "error", &value) || !slice_text_is(value, "insufficient_scope"))
                 return 0;
-        int r = text_show(scope ? scope : "api", strlen(scope ? scope : "api"), 200, &shown);
+        int r = slice_member(body, "scope", &value) ? slice_text(value, &scope) : 0;
+        if (r == -ENOMEM)
+                return r;
+        const char *text = scope ? scope : "api";
+        r = text_show(text, strlen(text), 200, &shown);
         if (r < 0)
                 return r;
         return asprintf(ret, "the access token needs one of these scopes: %s", shown) < 0 ? -ENOMEM : 0;
 }
 
-static int advise(const Endpoint *endpoint, const json_t *body, CallOutcome *o)
+static int advise(const Endpoint *endpoint, CallOutcome *o)
 {
         char span[TIME_SPAN_MAX];
 
-        int r = o->status == 403 ? advise_scope(body, &o->advice) : 0;
+        int r = o->status == 403 ? advise_scope(o->body, &o->advice) : 0;
         if (r < 0 || o->advice)
                 return r;
         if (o->wait_usec > 0)
@@ -176,19 +179,19 @@ static Call rules_of(const Endpoint *endpoint, const Reply *reply)
         return taken_for_id ? CALL_DELETE_MANAGER : CALL_SHOW;
 }
 
-static int read_failure(const Endpoint *endpoint, const Reply *reply, const json_t *body, Now now, CallOutcome *o)
+static int read_failure(const Endpoint *endpoint, const Reply *reply, Now now, CallOutcome *o)
 {
         _cleanup_(judgement_done) Judgement j = {0};
 
         int r = verdict_judge(rules_of(endpoint, reply), reply, now, &j);
         if (r < 0)
                 return r;
-        o->kind = judge_status(&j, reply, body != NULL);
+        o->kind = judge_status(&j, reply, o->body.size > 0);
         o->no_route = j.no_route;
         if (o->no_route)
                 o->kind = OUTCOME_FAILED;
         o->throttled = reply->status == 429;
-        o->gone = reply->status == 404 && body && !o->no_route;
+        o->gone = reply->status == 404 && o->body.size > 0 && !o->no_route;
         o->too_large = reply->transport == TRANSPORT_TOO_LARGE;
         o->maybe_acted = may_have_acted(endpoint, reply);
         o->wait_usec = j.wait_usec;
@@ -201,11 +204,23 @@ static int read_failure(const Endpoint *endpoint, const Reply *reply, const json
                 return -ENOMEM;
         }
         o->unknown_paused = reply->status == 400 && strstr(o->message, "at least one parameter must be provided");
-        return reply->transport == TRANSPORT_OK ? advise(endpoint, body, o) : 0;
+        return reply->transport == TRANSPORT_OK ? advise(endpoint, o) : 0;
+}
+
+/* An old server's verify: as a JSON string or number, or bare. */
+static bool is_text_200(const Reply *reply, Slice body)
+{
+        const char *text = secret_data(reply->body);
+
+        if (body.size > 0)
+                return slice_is(body, "200") || slice_is(body, "\"200\"");
+        if (reply->content_type && !reply_has_type(reply, "text/plain"))
+                return false;
+        return strncmp(text, "200", 3) == 0 && strspn(text + 3, " \r\n") + 3 == secret_size(reply->body);
 }
 
 /* Whether the answer holds what a success of this row does. */
-static bool is_complete(const Endpoint *endpoint, const json_t *body, const Reply *reply, CallOutcome *o)
+static bool is_complete(const Endpoint *endpoint, const Reply *reply, CallOutcome *o)
 {
         Slice token;
 
@@ -213,20 +228,15 @@ static bool is_complete(const Endpoint *endpoint, const json_t *body, const Repl
         case SHAPE_NONE:
                 return true;
         case SHAPE_OBJECT:
-                return json_is_object(body);
+                return slice_is_object(o->body);
         case SHAPE_LIST:
-                return json_is_array(body);
+                return slice_is_array(o->body);
         case SHAPE_TOKEN:
                 return slice_member(o->body, "token", &token) && slice_is_string(token) && token.size > 2;
         case SHAPE_ALIVE:
-                if (json_is_object(body))
+                if (slice_is_object(o->body))
                         return true;
-                /* An old server's text 200, as JSON or bare. */
-                o->text_only =
-                        (json_is_string(body) && strcmp(json_string_value(body), "200") == 0) ||
-                        slice_is(o->body, "200") ||
-                        (!body && secret_size(reply->body) >= 3 && memcmp(secret_data(reply->body), "200", 3) == 0 &&
-                                strspn(secret_data(reply->body) + 3, " \r\n") + 3 == secret_size(reply->body));
+                o->text_only = is_text_200(reply, o->body);
                 o->body = (Slice){0};
                 return o->text_only;
         }
@@ -245,21 +255,16 @@ static bool is_success(const Endpoint *endpoint, const Reply *reply)
 int outcome_read(const Endpoint *endpoint, const Reply *reply, Now now, CallOutcome *ret)
 {
         _cleanup_(outcome_done) CallOutcome outcome = {.kind = OUTCOME_DONE};
-        _cleanup_json_ json_t *body = NULL;
+        const char *data = secret_data(reply->body);
+        size_t size = secret_size(reply->body);
 
         if (reply->transport == TRANSPORT_OK) {
                 outcome.status = reply->status;
-                int r = 0;
-                if (reply_has_type(reply, "application/json"))
-                        r = json_read_numbers(
-                                secret_data(reply->body), secret_size(reply->body), REPLY_BODY_MAX, &body);
-                if (r == -ENOMEM)
-                        return r;
-                if (body)
-                        outcome.body = slice_of(secret_data(reply->body), secret_size(reply->body));
+                if (reply_has_type(reply, "application/json") && slice_check(data, size))
+                        outcome.body = slice_of(data, size);
         }
-        if (!is_success(endpoint, reply) || !is_complete(endpoint, body, reply, &outcome)) {
-                int r = read_failure(endpoint, reply, body, now, &outcome);
+        if (!is_success(endpoint, reply) || !is_complete(endpoint, reply, &outcome)) {
+                int r = read_failure(endpoint, reply, now, &outcome);
                 if (r < 0)
                         return r;
         }

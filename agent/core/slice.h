@@ -1,8 +1,8 @@
 #pragma once
 
 /* Pieces of a JSON text just as its sender wrote them: what passes through us keeps every digit and every escape,
- * which decoding and encoding again would not. Meant for texts that json_read() has accepted; on others the functions
- * find nothing, or something odd, but never leave the bounds. */
+ * which decoding and encoding again would not. Meant for texts that slice_check() has accepted; on others the
+ * functions find nothing, or something odd, but never leave the bounds. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +20,9 @@ typedef struct SliceCursor {
         const char *at;
         const char *end;
 } SliceCursor;
+
+/* Whether all of it is one JSON value in UTF-8, nested no deeper than JSON_DEPTH_MAX. Numbers may be of any size. */
+bool slice_check(const char *data, size_t size);
 
 /* The value that TEXT holds; an empty slice where it holds none. */
 Slice slice_of(const char *data, size_t size);

@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/core/json.h"
 #include "agent/core/slice.h"
 
 static Slice of(const char *text)
@@ -139,6 +139,56 @@ static void test_mask(void **state)
         }
 }
 
+static void test_check(void **state)
+{
+        static const char *const good[] = {"0", "-0.0", "98.70", "1E+2", "123456789012345678901234567890", "1e999",
+                "\"\"", "\"\\ud83d\"", "true", " [ ] ", "{}", "[{\"a\":[1,\"b\",{}]},null]", "\"\xc3\xbc\"",
+                "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"};
+        static const char *const bad[] = {"", " ", "01", "-", "1.", ".5", "1e", "+1", "tru", "truer", "nul", "[", "]",
+                "[1,]", "[,1]", "[1 2]", "{\"a\"}", "{\"a\":}", "{a:1}", "{\"a\":1,}", "{1:2}", "\"", "\"\\x\"",
+                "\"\\u12g4\"", "\"\n\"", "\"\xff\"", "\"\xc3\"", "1 1", "[}", "{]", "'a'", "// x\n1", "NaN",
+                "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"};
+
+        for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+                if (!slice_check(good[i], strlen(good[i])))
+                        fail_msg("'%s' is JSON", good[i]);
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                if (slice_check(bad[i], strlen(bad[i])))
+                        fail_msg("'%s' is no JSON", bad[i]);
+        assert_false(slice_check("1\0", 2));
+}
+
+/* Says the same as a reader that others wrote, but for what that refuses beyond the grammar. */
+static void test_check_agrees(void **state)
+{
+        static const char text[] =
+                "{\"a\":{\"token\":\"x\\u00e9\\\\\"},\"b\":[1,[2,{\"c\":null}],true,\"\xc3\xbc\"],\"d\":-1.5e2} ";
+        uint64_t seed = 7;
+        unsigned n_valid = 0;
+
+        for (unsigned round = 0; round < 60000; round++) {
+                char copy[sizeof(text)];
+                json_error_t error;
+
+                memcpy(copy, text, sizeof(text));
+                size_t n = sizeof(text) - 1;
+                for (unsigned i = 0; i < round % 3 + 1; i++) {
+                        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407U;
+                        copy[(seed >> 33) % n] = "\"\\{}[],:0u \n1e.-ab\xc3\xbc\t/"[(seed >> 20) % 24];
+                }
+                bool ours = slice_check(copy, n);
+                json_t *value =
+                        json_loadb(copy, n, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
+                enum json_error_code code = value ? json_error_unknown : json_error_code(&error);
+
+                if (value ? !ours : ours && code != json_error_numeric_overflow && !strstr(error.text, "Unicode"))
+                        fail_msg("'%.*s': %d, but %s", (int)n, copy, ours, value ? "valid" : error.text);
+                n_valid += ours;
+                json_decref(value);
+        }
+        assert_true(n_valid > 1000);
+}
+
 /* Walks whatever it is given; a sanitizer sees where it goes. */
 static void walk(const char *data, size_t size, unsigned depth)
 {
@@ -185,6 +235,8 @@ int main(void)
                 cmocka_unit_test(test_text),
                 cmocka_unit_test(test_integer),
                 cmocka_unit_test(test_mask),
+                cmocka_unit_test(test_check),
+                cmocka_unit_test(test_check_agrees),
                 cmocka_unit_test(test_any_bytes),
         };
 
