@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "tests/simulation/herd.h"
 #include "tests/simulation/must.h"
 
 /* More than that in a minute from one runner is a storm. */
@@ -20,29 +21,38 @@ static bool is_reset(Call call)
         return call == CALL_RESET || call == CALL_RESET_BY_ID;
 }
 
+/* What gitlab-runner got from a rotation and then lost is alive only in GitLab. */
+static bool is_lost_by_neighbour(const SimRunner *row, const Host *host)
+{
+        return row->by_neighbour && !host_has_token(host, row->token);
+}
+
 /* Whether a row is a living runner of HOST's runner INDEX that the host got to know and nobody took from it. */
 static bool is_living(const World *world, const SimRunner *row, const Host *host, int index)
 {
         return row->exists && row->host == host->index && row->runner == index && row->answered && !row->touched &&
-               !row->lost_reset && !row->in_flight && gitlab_takes(world, row);
+               !row->lost_reset && !row->in_flight && gitlab_takes(world, row) && !is_lost_by_neighbour(row, host);
 }
 
 /* ---- at GitLab ---- */
 
 void check_request(World *world, const SimRequest *request)
 {
+        (void)request;
         if (!world->per_second || world->now_usec < world->herd_begin_usec)
                 return;
         size_t second = (size_t)((world->now_usec - world->herd_begin_usec) / USEC_PER_SEC);
         if (second < world->n_seconds)
                 world->per_second[second]++;
-        (void)request;
 }
 
 void check_created(World *world, const SimRequest *request)
 {
         const Host *host = world->hosts[request->host];
 
+        /* One that was long on its way, and given up, is a window of the protocol, and noted as such. */
+        if (!host->agent || host->runners[request->runner].generation != request->generation)
+                return;
         for (size_t i = 0; !host->diskless && i + 1 < world->gitlab->n; i++)
                 if (is_living(world, &world->gitlab->runners[i], host, request->runner))
                         world_break(world, INVARIANT_BLANKET, host->index,
@@ -84,40 +94,47 @@ void check_deleted(World *world, const SimRequest *request, const SimRunner *run
 #define PROOFS     3
 #define PROOF_USEC (10 * USEC_PER_MINUTE)
 
+static Doubt *doubt_of(HostRunner *runner, const char *token)
+{
+        for (size_t i = 0; i < ELEMENTS(runner->doubts); i++)
+                if (strcmp(runner->doubts[i].token, token) == 0)
+                        return &runner->doubts[i];
+        Doubt *doubt = &runner->doubts[runner->n_doubts++ % DOUBTS_MAX];
+        *doubt = (Doubt){0};
+        (void)snprintf(doubt->token, sizeof(doubt->token), "%s", token);
+        return doubt;
+}
+
 static void note_forbidden(HostRunner *runner, const SimRequest *request)
 {
-        World *world = runner->host->world;
         const Reply *reply = &request->reply;
         bool forbidden = reply->transport == TRANSPORT_OK && reply->status == 403 && reply->body &&
                          strcmp(secret_data(reply->body), "{\"message\":\"403 Forbidden\"}") == 0;
 
         if (request->call != CALL_VERIFY || reply->transport != TRANSPORT_OK)
                 return;
-        if (forbidden && strcmp(runner->forbidden_token, request->token) == 0)
-                runner->forbidden++;
-        else if (forbidden) {
-                (void)memcpy(runner->forbidden_token, request->token, sizeof(request->token));
-                runner->forbidden = 1;
-                runner->forbidden_usec = world->now_usec;
-        } else if (reply->status == 200 && strcmp(runner->forbidden_token, request->token) == 0)
-                runner->forbidden = 0;
+        Doubt *doubt = doubt_of(runner, request->token);
+        if (forbidden && doubt->forbidden++ == 0)
+                doubt->since_usec = runner->host->world->now_usec;
+        else if (!forbidden && reply->status == 200 && strcmp(reply->content_type, "text/html") != 0)
+                doubt->forbidden = 0;
 }
 
 /* Before what was enrolled is replaced. */
 static void check_proofs(HostRunner *runner, const SimRequest *request)
 {
-        World *world = runner->host->world;
+        Host *host = runner->host;
         const Record *record = lifecycle_record(runner->lifecycle);
-        const char *token = record->token ? secret_data(record->token) : NULL;
 
-        if (!token || (!is_create(request->call) && request->call != CALL_RESET_BY_ID))
+        if (!record->token || (!is_create(request->call) && request->call != CALL_RESET_BY_ID))
                 return;
-        if (world->now_usec < runner->host->jumped_usec + USEC_PER_DAY && runner->host->jumped_usec > 0)
+        /* A clock or a disk that failed may have brought older proofs back. */
+        if (host->world->now_usec < host->jumped_usec + USEC_PER_DAY && host->jumped_usec > 0)
                 return;
-        if (strcmp(runner->forbidden_token, token) != 0 || runner->forbidden < PROOFS ||
-                world->now_usec < runner->forbidden_usec + PROOF_USEC)
-                world_break(world, INVARIANT_BLANKET, runner->host->index, "gives its runner up after %u proofs",
-                        strcmp(runner->forbidden_token, token) == 0 ? runner->forbidden : 0);
+        const Doubt *doubt = doubt_of(runner, secret_data(record->token));
+        if (doubt->forbidden < PROOFS || host->world->now_usec < doubt->since_usec + PROOF_USEC)
+                world_break(host->world, INVARIANT_BLANKET, host->index, "gives its runner up after %u proofs",
+                        doubt->forbidden);
 }
 
 static void check_create_sent(HostRunner *runner, SimRequest *request)
@@ -135,16 +152,26 @@ static void check_create_sent(HostRunner *runner, SimRequest *request)
         runner->create_lost = true;
 }
 
+static bool is_change(Call call)
+{
+        return is_create(call) || call == CALL_DELETE_RUNNER || call == CALL_DELETE_MANAGER ||
+               call == CALL_DELETE_BY_ID;
+}
+
 void check_sent(HostRunner *runner, SimRequest *request)
 {
         World *world = runner->host->world;
         uint64_t minute = world->now_usec / USEC_PER_MINUTE;
 
+        if (world->blanket && is_change(request->call))
+                world_break(world, INVARIANT_BLANKET, runner->host->index, "sends %s although its runner lives",
+                        call_to_string(request->call));
+
         if (runner->minute != minute) {
                 runner->minute = minute;
                 runner->in_minute = 0;
         }
-        if (++runner->in_minute > REQUESTS_PER_MINUTE_MAX)
+        if (request->call != CALL_SHOW && ++runner->in_minute > REQUESTS_PER_MINUTE_MAX)
                 world_break(world, INVARIANT_WAITS, runner->host->index, "storms GitLab with %s",
                         call_to_string(request->call));
         if (runner->told_usec[request->call] > world->now_usec && !runner->commanded &&
@@ -193,13 +220,31 @@ void check_answer_lost(World *world, const SimRequest *request)
         }
 }
 
+static void note_told(HostRunner *runner, const SimRequest *request)
+{
+        World *world = runner->host->world;
+        const Reply *reply = &request->reply;
+
+        if (reply->transport != TRANSPORT_OK || reply->status != 429 || !reply->retry_after)
+                return;
+        /* In whole seconds, and counted from when GitLab said so. */
+        runner->told_usec[request->call] = world->now_usec + strtoull(reply->retry_after, NULL, 10) * USEC_PER_SEC -
+                                           request->answer_usec - USEC_PER_SEC;
+        (void)memcpy(runner->told_token[request->call], request->token, sizeof(request->token));
+        runner->commanded = false;
+}
+
 void check_answer(HostRunner *runner, const SimRequest *request, bool maybe_acted)
 {
         World *world = runner->host->world;
         SimRunner *row = row_of(world, request);
         bool told = request->answer_token[0] != 0;
 
+        if (request->reply.status == 201 || (request->call == CALL_VERIFY && request->reply.status == 200))
+                herd_note(world, runner->host->index);
         note_forbidden(runner, request);
+        if (!runner->host->diskless)
+                note_told(runner, request);
         if (is_create(request->call) && !maybe_acted) {
                 runner->create_lost = false;
                 runner->window.open = false;
@@ -219,17 +264,6 @@ void check_answer(HostRunner *runner, const SimRequest *request, bool maybe_acte
         }
 }
 
-void host_told_to_wait(World *world, const SimRequest *request, uint64_t span_usec)
-{
-        HostRunner *runner = &world->hosts[request->host]->runners[request->runner];
-
-        if (world->hosts[request->host]->diskless)
-                return;
-        runner->told_usec[request->call] = world->now_usec + span_usec;
-        (void)memcpy(runner->told_token[request->call], request->token, sizeof(request->token));
-        runner->commanded = false;
-}
-
 /* ---- steps ---- */
 
 static bool has_secret(const char *text)
@@ -240,7 +274,12 @@ static bool has_secret(const char *text)
 static void note_orphan(HostRunner *runner, const char *sentence)
 {
         /* Those of a lost rotation are counted with the resets. */
-        if (strstr(sentence, "rotation") || !runner->window.lost || runner->window.recorded)
+        if (strstr(sentence, "rotation"))
+                return;
+        /* Given up, with the time to stop. */
+        if (runner->window.open)
+                window_lost(runner);
+        if (!runner->window.lost || runner->window.recorded)
                 return;
         runner->window.recorded = true;
         runner->host->world->counters.orphans_recorded++;
@@ -356,7 +395,7 @@ static char *mask(const Host *host)
                 }
                 bool ours = header && memmem(p, (size_t)(stop - p), "\"sim-", 5);
                 for (const char *c = p; !ours && c < stop; c++)
-                        if (*c != '\n')
+                        if (*c != '\n' && *c != ' ')
                                 masked[used++] = *c;
                 p = stop;
         }
@@ -411,7 +450,8 @@ void check_after_cut(Host *host)
         check_unjournalled(host);
         if (!host->disk.mounted && !sim_disk_config_is_foreign(&host->disk) && !sim_disk_config_is_whole(&host->disk))
                 world_break(host->world, INVARIANT_FILE_WHOLE, host->index, "config.toml is torn after a power cut");
-        if (!host->disk.mounted)
+        /* What others tore in place is not ours to answer for; what we did must be mended by the next start. */
+        if (!host->disk.mounted || sim_disk_config_is_foreign(&host->disk))
                 sim_disk_history_restart(&host->disk);
         host->disk.foreign_dirty = false;
         check_edit_by_others(host);
@@ -447,6 +487,9 @@ static void check_row(Host *host, SimRunner *row)
 
         if (row->answered && !row->known && sim_disk_holds(&host->disk, row->token, true))
                 row->known = true;
+        /* What gitlab-runner wrote and the power took was never ours. */
+        if (row->by_neighbour && (!row->known || host->rewriting))
+                return;
         if (row->touched || row->lost_reset || row->in_flight || row->abandoned || !gitlab_takes(world, row))
                 return;
         if (row->answered) {
@@ -531,6 +574,14 @@ static size_t count_entries(const Host *host, const char *name, char token[stati
         return n;
 }
 
+/* Whether TOKEN is this host's: what a clone finds of its sibling's is not. */
+static bool is_of(const Host *host, const char *token)
+{
+        const SimRunner *row = gitlab_find(host->world->gitlab, token);
+
+        return gitlab_takes(host->world, row) && (row->shared || row->host == host->index);
+}
+
 void check_stopped(Host *host, bool withdrawn)
 {
         World *world = host->world;
@@ -538,10 +589,11 @@ void check_stopped(Host *host, bool withdrawn)
 
         if (!withdrawn || host->diskless || world->failed)
                 return;
-        if (!host->healthy_since_stop)
+        if (!host->healthy_since_stop || host->disk.full || host->disk.read_only || host->disk.sync_fails)
                 return;
         for (size_t i = 0; i < host->n_runners; i++)
-                if (count_entries(host, host->runners[i].name, token) > 0)
+                if (count_entries(host, host->runners[i].name, token) > 0 && host->runners[i].had_token &&
+                        is_of(host, token))
                         world_break(world, INVARIANT_NOTHING_LEFT, host->index,
                                 "config.toml has an entry after the withdrawal");
         for (size_t i = 0; i < world->gitlab->n; i++)
@@ -610,10 +662,10 @@ static void check_quiet_runner(Host *host, const HostRunner *runner)
                 return;
         }
         const SimRunner *row = gitlab_find(world->gitlab, token);
-        if (!gitlab_takes(world, row))
+        if (!gitlab_takes(world, row)) {
                 world_break(world, INVARIANT_ENROLLED_ONCE, host->index,
                         "all is well, and the token in config.toml is not accepted");
-        else if (row->host != host->index)
+        } else if (row->host != host->index)
                 world_break(world, INVARIANT_ENROLLED_ONCE, host->index, "uses runner %lld of host %d",
                         (long long)row->id, row->host);
         for (size_t i = 0; i < world->gitlab->n; i++)

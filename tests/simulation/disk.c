@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/core/record.h"
 #include "tests/simulation/must.h"
 
 /* After so long the kernel has written back what nobody synced. */
@@ -376,7 +377,12 @@ static int sim_folder_sync(Folder *folder)
         if (!disk->skip_folder_sync)
                 directory_sync(disk, directory);
         /* What the agent may count on from here. */
-        if (strcmp(directory->path, CONFIG_FOLDER) == 0 && !sim_disk_config_is_foreign(disk))
+        const Name *config = names_find(&directory->visible, CONFIG_TOML_NAME);
+        if (strcmp(directory->path, CONFIG_FOLDER) != 0 || !config)
+                return 0;
+        if (!config->inode->dirty || disk->skip_file_sync)
+                disk->foreign_dirty = false;
+        if (!sim_disk_config_is_foreign(disk))
                 sim_disk_history_restart(disk);
         return 0;
 }
@@ -594,11 +600,8 @@ static int sim_rename(Folder *folder, const char *from, const char *to)
                 rename_by_writing(disk, directory, from, source->inode, target->inode);
         else
                 directory_do(disk, directory, NAME_OP_RENAME, from, to, source->inode);
-        if (config) {
-                disk->foreign_dirty = false;
-                if (!disk->dead)
-                        history_note(disk);
-        }
+        if (config && !disk->dead)
+                history_note(disk);
         return 0;
 }
 
@@ -740,6 +743,14 @@ void sim_disk_unlink(SimDisk *disk, const char *folder, const char *name)
         note_foreign(disk, folder, name);
 }
 
+/* What tore a journal has lost its answer, though bytes of the token may stand there still. */
+static bool journal_holds(const char *data, size_t size, const char *needle)
+{
+        _cleanup_(answer_done) Answer answer = {0};
+
+        return answer_decode(data, size, &answer) >= 0 && strcmp(secret_data(answer.token), needle) == 0;
+}
+
 bool sim_disk_holds(const SimDisk *disk, const char *needle, bool durable)
 {
         for (size_t i = 0; i < ELEMENTS(disk->directories); i++) {
@@ -752,7 +763,10 @@ bool sim_disk_holds(const SimDisk *disk, const char *needle, bool durable)
                         size_t size = inode->size;
                         const char *data = durable ? inode_durable(disk, inode, &size) : inode->data;
 
-                        if (size > 0 && memmem(data, size, needle, strlen(needle)))
+                        bool journal = strstr(names->items[k].text, ".journal") != NULL;
+
+                        if (size > 0 && memmem(data, size, needle, strlen(needle)) &&
+                                (!journal || journal_holds(data, size, needle)))
                                 return true;
                 }
         }

@@ -74,10 +74,11 @@ static void give_token(World *world, SimRunner *runner)
         (void)memcpy(runner->old_token, runner->token, sizeof(runner->token));
         (void)snprintf(runner->token, sizeof(runner->token), "%s%08llx%s", runner->created ? "glrt-" : "glrtr-",
                 (unsigned long long)runner->id, body);
-        uint64_t expiry = world->gitlab->expiry_usec;
+        /* Nobody would rotate a shared one, and what can't be reset does not expire. */
+        uint64_t expiry = runner->shared || world->gitlab->version < 15 ? 0 : world->gitlab->expiry_usec;
         runner->expires_usec = expiry ? (gitlab_realtime(world) + expiry) / USEC_PER_MSEC * USEC_PER_MSEC : 0;
         runner->known = false;
-        runner->lost_reset = false;
+        runner->lost_reset = runner->by_neighbour = false;
 }
 
 static SimRunner *add_runner(World *world, int host, bool created)
@@ -125,6 +126,7 @@ SimRunner *gitlab_make_shared(World *world)
         SimRunner *runner = add_runner(world, -1, true);
 
         runner->shared = true;
+        runner->expires_usec = 0;
         return runner;
 }
 
@@ -143,6 +145,7 @@ void gitlab_reset_by_person(World *world, SimRunner *runner)
 void gitlab_reset_by_neighbour(World *world, SimRunner *runner)
 {
         give_token(world, runner);
+        runner->by_neighbour = true;
         world->counters.resets++;
 }
 
@@ -484,7 +487,6 @@ static bool refuse_throttled(World *world, SimRequest *request, uint64_t limit, 
         reply->ratelimit_limit = number(limit);
         reply->ratelimit_observed = number(gitlab->observed);
         reply->ratelimit_remaining = number(0);
-        host_told_to_wait(world, request, left);
         return true;
 }
 
@@ -537,7 +539,6 @@ static bool weather_answers(World *world, SimRequest *request)
         case WEATHER_MIGRATION:
                 answer(request, 429, JSON, "{\"message\":\"Executing database migrations. Please retry later.\"}");
                 request->reply.retry_after = number(60);
-                host_told_to_wait(world, request, 60 * USEC_PER_SEC);
                 return true;
         case WEATHER_THROTTLE:
                 return refuse_throttled(world, request, THROTTLED_LIMIT, true);

@@ -46,12 +46,13 @@ typedef struct SimRunner {
         bool exists;
         bool created; /* by POST /user/runners */
         bool shared;
-        bool touched;    /* people deleted it or took its token away: it is theirs */
-        bool answered;   /* the host got to know of it */
-        bool known;      /* its token stood in a file of its host for sure */
-        bool in_flight;  /* the answer with its token is on its way */
-        bool lost_reset; /* a reset's answer did not come through: nobody knows its token */
-        bool abandoned;  /* left by a life that has ended, and counted */
+        bool touched;      /* people deleted it or took its token away: it is theirs */
+        bool answered;     /* the host got to know of it */
+        bool known;        /* its token stood in a file of its host for sure */
+        bool in_flight;    /* the answer with its token is on its way */
+        bool by_neighbour; /* gitlab-runner made its token */
+        bool lost_reset;   /* a reset's answer did not come through: nobody knows its token */
+        bool abandoned;    /* left by a life that has ended, and counted */
         char token[TOKEN_MAX];
         char old_token[TOKEN_MAX];
         uint64_t expires_usec; /* realtime; 0: never */

@@ -478,6 +478,9 @@ void host_stop(Host *host, StopReason reason, DeregisterOn deregister_on, uint64
         world_later(world, span + USEC_PER_SEC / 10,
                 (SimEvent){.kind = SIM_OVERDUE, .host = host->index, .generation = host->start_generation});
         for (size_t i = 0; i < host->n_runners && host->agent; i++) {
+                /* Who goes tries once more, whatever was told. */
+                host->runners[i].commanded = true;
+                host->runners[i].had_token = lifecycle_record(host->runners[i].lifecycle)->token != NULL;
                 Event event = {
                         .kind = EVENT_STOP,
                         .now = now,

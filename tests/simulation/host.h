@@ -20,6 +20,15 @@ typedef struct Window {
         bool recorded; /* and the host has noted it */
 } Window;
 
+/* GitLab's own words for an unknown token came for this one, so often in a row, since then. */
+typedef struct Doubt {
+        char token[TOKEN_MAX];
+        unsigned forbidden;
+        uint64_t since_usec;
+} Doubt;
+
+#define DOUBTS_MAX 8
+
 typedef struct HostRunner {
         Host *host;
         int index;
@@ -33,6 +42,7 @@ typedef struct HostRunner {
         bool wishing; /* for an edit of config.toml */
         Answer late;  /* a deliberate fault's */
         bool has_late;
+        bool had_token; /* when the agent was told to stop */
         bool commanded; /* since then people, not rules, may have asked */
 
         Window window;
@@ -40,11 +50,10 @@ typedef struct HostRunner {
         bool journal_tried;
         char told_token[_CALL_MAX][TOKEN_MAX];
         uint64_t told_usec[_CALL_MAX];
-        char reset_lost[TOKEN_MAX];      /* sent with a reset whose answer was lost, and not verified since */
-        bool create_lost;                /* and GitLab's health not probed since */
-        char forbidden_token[TOKEN_MAX]; /* GitLab's own words for an unknown token came for this one, */
-        unsigned forbidden;              /* so often in a row, */
-        uint64_t forbidden_usec;         /* since then */
+        char reset_lost[TOKEN_MAX]; /* sent with a reset whose answer was lost, and not verified since */
+        bool create_lost;           /* and GitLab's health not probed since */
+        Doubt doubts[DOUBTS_MAX];
+        size_t n_doubts;
         uint64_t minute;
         unsigned in_minute;
 } HostRunner;
@@ -76,6 +85,7 @@ struct Host {
         bool agent;
         bool diskless; /* for the herds: a disk that always works, and is none */
         bool ephemeral;
+        bool converged; /* of a herd: it has come through */
         Random random;
         SimClock clock;
         SimDisk disk;
@@ -104,14 +114,12 @@ struct Host {
         uint64_t start_generation;
         uint64_t network_down_until_usec;
         bool crash_is_power;
-        uint64_t jumped_usec; /* when its clock did so last */
+        uint64_t jumped_usec; /* when its clock or its disk failed last */
         uint64_t checked_changes;
         uint64_t checked_syncs;
         char *masked; /* config.toml's foreign lines, as last seen */
         GitLabRunner neighbour;
-        bool withdrawn_by_command;
-        bool enrolled_once; /* has been enrolled at any time */
-        uint64_t busy_usec; /* the last event that came from outside */
+        bool rewriting; /* gitlab-runner has cut config.toml, and not written it yet */
 };
 
 Host *host_new(World *world, Flow flow, size_t n_runners, bool diskless);
@@ -138,7 +146,6 @@ void host_config_changed(Host *host);
 
 /* A manager went: whose gitlab-runner still has the token will make it again. */
 void host_token_missed(World *world, const char *token, const char *system_id);
-void host_told_to_wait(World *world, const SimRequest *request, uint64_t span_usec);
 
 void host_handle(World *world, const SimEvent *event);
 

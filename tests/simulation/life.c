@@ -82,6 +82,7 @@ static void mishap_disk(Host *host)
                 disk->full = true;
                 break;
         }
+        host->jumped_usec = host->world->now_usec;
         disk->allocate_missing = world_chance(host->world, 4);
         if (world_chance(host->world, 2))
                 host_command(host, COMMAND_ROTATE);
@@ -176,6 +177,13 @@ static void mishap_edit(Host *host)
         if (!edited)
                 return;
         sim_disk_poke(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, edited, strlen(edited));
+        /* A token that gitlab-runner had just put there, and nobody had seen yet, is thrown away by who edits. */
+        for (size_t i = 0; i < host->world->gitlab->n; i++) {
+                SimRunner *row = &host->world->gitlab->runners[i];
+
+                if (row->exists && row->by_neighbour && row->host == host->index && !host_has_token(host, row->token))
+                        row->touched = true;
+        }
         host_config_changed(host);
 }
 
@@ -471,4 +479,110 @@ void life_begin(World *world, size_t hosts)
         }
         world_later(world, world_span(world, 3 * USEC_PER_HOUR), (SimEvent){.kind = SIM_WEATHER});
         world_later(world, TROUBLED_USEC, (SimEvent){.kind = SIM_CHECK, .host = -1, .runner = CHECK_CALM});
+}
+
+/* ---- lives ---- */
+
+static void lives_event(World *world, const SimEvent *event)
+{
+        Host *host = world->hosts[0];
+
+        if (event->kind == SIM_WEATHER) {
+                change_weather(world);
+                return;
+        }
+        if (event->kind == SIM_CHECK) {
+                if (event->host == 0 && event->generation == host->start_generation)
+                        check_withdrawn(host);
+                return;
+        }
+        if (host->gone)
+                return;
+        switch (event->runner) {
+        case STEP_BOOT:
+                host_boot(host);
+                break;
+        case STEP_MEND:
+                mend(host);
+                break;
+        case STEP_END:
+                end_host(host);
+                break;
+        default:
+                mishap(host);
+                world_later(world, world_span(world, 20 * USEC_PER_MINUTE), *event);
+                break;
+        }
+}
+
+void lives_begin(World *world)
+{
+        Flow flow = (Flow)world_below(world, _FLOW_MAX);
+
+        world->scenario = lives_event;
+        world->faults &= ~(1U << FAULT_CLONE);
+        begin_gitlab(world, flow);
+        host_boot(begin_host(world, flow));
+        world_later(world, world_span(world, 10 * USEC_PER_MINUTE),
+                (SimEvent){.kind = SIM_HOST, .host = 0, .runner = STEP_MISHAP});
+        world_later(world, world_span(world, 20 * USEC_PER_MINUTE), (SimEvent){.kind = SIM_WEATHER});
+        world_later(world, USEC_PER_HOUR + world_span(world, 2 * USEC_PER_HOUR),
+                (SimEvent){.kind = SIM_HOST, .host = 0, .runner = STEP_END});
+}
+
+/* ---- blanket ---- */
+
+#define BLANKET_USEC   (6 * USEC_PER_HOUR)
+#define BLANKET_SETTLE USEC_PER_HOUR
+
+static const Weather blankets[] = {
+        WEATHER_401,
+        WEATHER_403,
+        WEATHER_READ_ONLY,
+        WEATHER_403_HTML,
+        WEATHER_404,
+        WEATHER_500,
+        WEATHER_502,
+        WEATHER_503,
+        WEATHER_LOGIN,
+};
+
+static void blanket_event(World *world, const SimEvent *event)
+{
+        if (event->kind == SIM_HOST) {
+                host_boot(world->hosts[event->host]);
+                return;
+        }
+        if (event->kind != SIM_WEATHER)
+                return;
+        size_t i = (size_t)event->runner;
+        if (!world->blanket) {
+                world->blanket = true;
+                world->counters.creations = world->counters.deletions = 0;
+        }
+        world->gitlab->weather = i < ELEMENTS(blankets) ? blankets[i] : WEATHER_FAIR;
+        world_disturb(world, "GitLab: %s", weather_to_string(world->gitlab->weather));
+        if (i < ELEMENTS(blankets))
+                world_later(world, BLANKET_USEC, (SimEvent){.kind = SIM_WEATHER, .runner = (int)i + 1});
+        else
+                world->end_usec = world->now_usec + 3 * USEC_PER_HOUR;
+}
+
+void blanket_begin(World *world, size_t hosts)
+{
+        world->scenario = blanket_event;
+        world->faults = 0;
+        world->end_usec = 10 * USEC_PER_DAY;
+        for (size_t i = 0; i < hosts; i++) {
+                Flow flow = (Flow)(i % _FLOW_MAX);
+                Host *host = host_new(world, flow, 1, hosts > BLANKET_DISKS_MAX);
+
+                if (flow == FLOW_AUTHENTICATION_TOKEN) {
+                        host->shared_id = gitlab_make_shared(world)->id;
+                        refresh_source(world, host);
+                }
+                world_later(world, world_below(world, BLANKET_SETTLE / 2),
+                        (SimEvent){.kind = SIM_HOST, .host = host->index, .runner = STEP_BOOT});
+        }
+        world_later(world, BLANKET_SETTLE, (SimEvent){.kind = SIM_WEATHER, .runner = 0});
 }

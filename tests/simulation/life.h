@@ -12,4 +12,7 @@ void life_begin(World *world, size_t hosts);
 void lives_begin(World *world);
 
 /* All hosts enrol, and then GitLab refuses everything in one way after the other, six hours each. */
+/* Beyond so many the disks are left out. */
+#define BLANKET_DISKS_MAX 100
+
 void blanket_begin(World *world, size_t hosts);

@@ -203,6 +203,7 @@ static void rewrite(Host *host, const EntryList *list, const char *old_token, co
                 add_time(&text, "token_expires_at", fresh ? rotated->expires_usec : entry_time(&entry->expires_at));
                 add(&text, "  executor = \"%s\"\n", entry->executor ? entry->executor : "shell");
         }
+        host->rewriting = true;
         sim_disk_poke(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, "", 0);
         host_config_changed(host);
         world_later(host->world, 1 + world_below(host->world, 5 * USEC_PER_MSEC),
@@ -213,6 +214,7 @@ void neighbour_rewrite(Host *host, SimEvent event)
 {
         _cleanup_free_ char *text = event.payload;
 
+        host->rewriting = false;
         if (!host->up)
                 return;
         sim_disk_poke(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, text, strlen(text));

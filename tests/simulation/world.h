@@ -118,6 +118,8 @@ typedef struct World {
         uint64_t converged_usec;
         size_t converged_wanted;
         uint64_t herd_begin_usec;
+        uint64_t herd_limit; /* requests in a minute */
+        bool herd_headers;
 } World;
 
 void world_init(World *world, uint64_t seed);
