@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 from typing import Any
 
-from host import Agent, Host
+from host import Agent, Host, quiet  # noqa: F401  (for the tests)
 
 from client import GitLab
 

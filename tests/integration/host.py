@@ -55,6 +55,11 @@ class Watch:
         os.close(self.fd)
 
 
+def quiet(runner: dict[str, Any]) -> bool:
+    """Whether a runner of the status is enrolled, heard of since the start, and nothing is under way."""
+    return runner["state"] == "registered" and runner["next_action_at"] is not None and runner["last_verdict"] is not None
+
+
 class Agent:
     """A running `run`."""
 
@@ -114,7 +119,7 @@ class Agent:
 
     def wait_quiet(self, name: str = "build-1") -> dict[str, Any]:
         """Until it is enrolled and nothing is under way."""
-        return self.wait_status(lambda runner: runner["state"] == "registered" and runner["next_action_at"] is not None, name)
+        return self.wait_status(quiet, name)
 
     def wait_said(self, text: str) -> None:
         """Until the log holds the text."""

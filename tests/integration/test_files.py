@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from case import FAILED, FAST, Case
+from case import FAILED, FAST, Case, quiet
 from host import Host, Watch
 
 from report import main
@@ -46,7 +46,7 @@ class ConfigToml(Case):
         status = agent.wait_status(lambda r: r["reason"])
         self.assertEqual(self.gitlab.count(operation="register"), 0)
         mend()
-        agent.wait_state("registered")
+        agent.wait_quiet()
         self.assert_enrolled_once()
         return status
 
@@ -275,7 +275,7 @@ class State(Case):
                              if os.path.exists(path) and not os.path.islink(path))
         self.host.wrapper = in_namespace(mounts)
         agent = self.start_agent()
-        agent.wait_status(lambda r: r["state"] == "registered" and r["runner_id"] != sibling["id"])
+        agent.wait_status(lambda r: quiet(r) and r["runner_id"] != sibling["id"])
         self.assertEqual(self.host.system_id(), "s_ee3af03959fe")
         self.assertNotEqual(self.host.system_id(), system_id)
         self.assertEqual(len(self.host.entries()), 1)
@@ -325,7 +325,7 @@ class Kill(Case):
                     self.gitlab.wait_faults()
                     agent.kill()
             with self.host.agent() as agent:
-                agent.wait_status(lambda r: r["state"] == "registered" and r["last_verdict"] == "alive"
+                agent.wait_status(lambda r: quiet(r) and r["last_verdict"] == "alive"
                                   and all(debt["kind"] == "orphan" for debt in r["debts"])
                                   and r["next_action_at"] and self.works(self.host.entry()["token"]))
                 yield agent

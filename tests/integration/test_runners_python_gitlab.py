@@ -132,7 +132,6 @@ class Alike(Shell):
     def test_refusals(self) -> None:
         for theirs, words, token in (
                 (lambda c: c.runners.get(9999), ["show", 9999], "root"),
-                (lambda c: c.runners.list(), ["list"], "create"),
                 (lambda c: c.http_list("/runners/all", get_all=True), ["list", "--all"], "stranger"),
                 (lambda c: c.runners.update(122, {"maximum_timeout": 5}), ["update", 122, "--maximum-timeout", 5], "root")):
             with self.assertRaises(api.GitlabError) as refused:
