@@ -121,7 +121,10 @@ static Action answer_is_create(Lifecycle *l)
         record->ours = record->manager_ours = true;
         record->registered_at_usec = record->token_obtained_at_usec;
         record->lost_in_row = 0;
-        lifecycle_set_verify_interval(l);
+        /* Hosts that were enrolled in one second do not verify in one minute. */
+        lifecycle_set_due(l, DUE_VERIFY,
+                l->plan.verify_interval_usec - random_below(&l->random, l->plan.verify_interval_usec / 2),
+                "verify_interval");
         /* A created runner has no manager yet: verifying makes it, and GitLab knows this machine. */
         if (l->plan.flow == FLOW_ACCESS_TOKEN && l->plan.configured)
                 lifecycle_set_due(l, DUE_VERIFY, 0, "GitLab is to know this machine");

@@ -1,5 +1,8 @@
 #include "agent/core/schedule.h"
 
+/* Over which a wait of unknown cause is spread at most. */
+#define SPREAD_MAX_USEC (5 * USEC_PER_MINUTE)
+
 uint64_t random_next(Random *random)
 {
         uint64_t z = (random->state += UINT64_C(0x9e3779b97f4a7c15));
@@ -24,6 +27,10 @@ uint64_t schedule_backoff(Random *random, unsigned attempt, uint64_t min_usec, u
                 top = max_usec;
         if (top <= min_usec)
                 return usec_add(min_usec, random_below(random, min_usec / 4 + 1));
+        /* Who has climbed to the cap is far out of step already. Narrow there, a fleet of which nobody got an answer
+         * for hours asks no faster than it must, and none of it is late when the answers come back. */
+        if (top == max_usec && max_usec / 3 * 2 > min_usec)
+                return max_usec / 3 * 2 + random_below(random, max_usec / 6 + 1);
         return min_usec + random_below(random, top - min_usec + 1);
 }
 
@@ -31,9 +38,14 @@ uint64_t schedule_wait(Random *random, uint64_t told_usec, double spread, uint64
 {
         uint64_t base = told_usec > min_usec ? told_usec : min_usec;
 
-        if (spread > 0 && window_usec > 0)
-                return usec_add(base, random_below(random, (uint64_t)(spread * (double)window_usec) + 1));
-        return usec_add(base, random_below(random, base / 10 + min_usec + 1));
+        if (spread > 0 && window_usec > 0) {
+                /* What was observed beyond the limit is our place in the queue, and a window takes as many as the
+                 * limit says: in this order a herd comes back at just the rate that it is given. */
+                double place = spread > 1 ? (spread - 1) * (double)window_usec : 0;
+
+                return usec_add(base, (uint64_t)place + random_below(random, min_usec / 4 + 1));
+        }
+        return usec_add(base, random_below(random, (base < SPREAD_MAX_USEC ? base : SPREAD_MAX_USEC) + 1));
 }
 
 uint64_t schedule_interval(Random *random, uint64_t interval_usec)

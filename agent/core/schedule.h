@@ -19,11 +19,12 @@ uint64_t random_next(Random *random);
 uint64_t random_below(Random *random, uint64_t limit);
 
 /* The wait before try number ATTEMPT + 1 (ATTEMPT failed tries so far, from 1): exponential from MIN to MAX with full
- * jitter above MIN. */
+ * jitter above MIN on the way, and between two thirds and five sixths of MAX once it is reached. */
 uint64_t schedule_backoff(Random *random, unsigned attempt, uint64_t min_usec, uint64_t max_usec);
 
 /* The wait that a throttled answer asks for: never earlier than TOLD (0: not told, then the backoff's place is
- * taken by MIN), then spread over SPREAD windows of WINDOW usec, else over a tenth of the wait and MIN. */
+ * taken by MIN), then at the place among the windows of WINDOW usec that SPREAD, observed over limit, gives; without
+ * it spread over as long again, but at most five minutes. */
 uint64_t schedule_wait(Random *random, uint64_t told_usec, double spread, uint64_t window_usec, uint64_t min_usec);
 
 /* INTERVAL less up to a tenth at random, so that a fleet does not march in step. */

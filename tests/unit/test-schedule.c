@@ -48,24 +48,33 @@ static void test_backoff_grows_to_its_cap(void **state)
 {
         static const struct {
                 unsigned attempt;
+                uint64_t bottom;
                 uint64_t top;
-        } rows[] = {{1, 2 * SECOND}, {2, 4 * SECOND}, {5, 32 * SECOND}, {8, 256 * SECOND}, {9, 5 * MINUTE},
-                {20, 5 * MINUTE}, {1000000, 5 * MINUTE}};
+        } rows[] = {
+                {1, SECOND, 2 * SECOND},
+                {2, SECOND, 4 * SECOND},
+                {5, SECOND, 32 * SECOND},
+                {8, SECOND, 256 * SECOND},
+                /* At the cap: a fleet neither hammers nor comes late. */
+                {9, 200 * SECOND, 250 * SECOND},
+                {20, 200 * SECOND, 250 * SECOND},
+                {1000000, 200 * SECOND, 250 * SECOND},
+        };
 
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
-                uint64_t least = USEC_INFINITY, most = 0;
+                uint64_t least = USEC_INFINITY, most = 0, span = rows[i].top - rows[i].bottom;
 
                 for (uint64_t seed = 0; seed < SEEDS; seed++) {
                         Random random = {.state = seed};
                         uint64_t wait = schedule_backoff(&random, rows[i].attempt, SECOND, 5 * MINUTE);
 
-                        assert_in_range(wait, SECOND, rows[i].top);
+                        assert_in_range(wait, rows[i].bottom, rows[i].top);
                         least = wait < least ? wait : least;
                         most = wait > most ? wait : most;
                 }
                 /* Full jitter: a fleet uses the whole span. */
-                assert_true(least < SECOND + rows[i].top / 20);
-                assert_true(most > rows[i].top - rows[i].top / 20);
+                assert_true(least < rows[i].bottom + span / 20);
+                assert_true(most > rows[i].top - span / 20);
         }
 }
 
@@ -90,10 +99,10 @@ static void test_wait_is_never_earlier_than_told(void **state)
                 uint64_t most;
         } rows[] = {
                 {0, 0, 0, 2 * SECOND + SECOND / 10},
-                {60 * SECOND, 0, 0, 67 * SECOND},
-                {HOUR, 0, 0, HOUR + 6 * MINUTE + SECOND},
-                {60 * SECOND, 1, MINUTE, 120 * SECOND},
-                {60 * SECOND, 5, MINUTE, 360 * SECOND},
+                {60 * SECOND, 0, 0, 120 * SECOND},
+                {HOUR, 0, 0, HOUR + 5 * MINUTE},
+                {60 * SECOND, 1, MINUTE, 60 * SECOND + SECOND / 4},
+                {60 * SECOND, 5, MINUTE, 300 * SECOND + SECOND / 4},
         };
 
         for (size_t i = 0; i < ELEMENTS(rows); i++)
