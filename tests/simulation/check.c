@@ -691,8 +691,29 @@ void check_quiet(World *world)
         }
 }
 
+/* What the last start would have noted. */
+static void check_open_windows(Host *host, HostRunner *runner)
+{
+        _cleanup_(record_freep) Record *record = NULL;
+        char name[40];
+        size_t size;
+
+        (void)snprintf(name, sizeof(name), "%s.json", runner->name);
+        const char *text = sim_disk_peek(&host->disk, STATE_FOLDER, name, &size);
+        if (!runner->window.lost || runner->window.recorded)
+                return;
+        if (text && record_decode(text, size, &record, NULL) >= 0 && record->intent.kind == INTENT_CREATE)
+                host->world->counters.orphans_recorded++;
+        else
+                world_break(host->world, INVARIANT_ENROLLED_ONCE, host->index,
+                        "ends without a note of a create whose answer was lost");
+}
+
 void check_end(World *world)
 {
+        for (size_t i = 0; i < world->n_hosts && !world->failed; i++)
+                for (size_t k = 0; k < world->hosts[i]->n_runners && !world->hosts[i]->diskless; k++)
+                        check_open_windows(world->hosts[i], &world->hosts[i]->runners[k]);
         for (size_t i = 0; i < world->gitlab->n; i++) {
                 const SimRunner *row = &world->gitlab->runners[i];
 

@@ -64,14 +64,6 @@ static const char usage[] =
         "  --json           prints one object\n"
         "  --verbose        tells everything that happens, on stderr\n";
 
-static int fail_usage(const char *format, const char *word)
-{
-        (void)fprintf(stderr, "simulate: ");
-        (void)fprintf(stderr, format, word); /* NOLINT: one of ours */
-        (void)fprintf(stderr, "\n");
-        return -EINVAL;
-}
-
 static int parse_number(const char *text, uint64_t *ret)
 {
         char *end;
@@ -232,14 +224,18 @@ static int parse_options(int argc, char **argv, Options *options)
                 if (r != 0)
                         return r;
         }
-        if (optind < argc)
-                return fail_usage("'%s' is not expected", argv[optind]);
+        if (optind < argc) {
+                (void)fprintf(stderr, "simulate: '%s' is not expected\n", argv[optind]);
+                return -EINVAL;
+        }
         if (options->hosts == 0)
                 options->hosts = scenarios[options->scenario].hosts;
         if (options->days == 0)
                 options->days = scenarios[options->scenario].days;
-        if (options->hosts > 1000000 || options->days > 100000)
-                return fail_usage("that is too much: %s", "at most 1000000 hosts and 100000 days");
+        if (options->hosts > 1000000 || options->days > 100000) {
+                (void)fprintf(stderr, "simulate: at most 1000000 hosts and 100000 days\n");
+                return -EINVAL;
+        }
         return 0;
 }
 
