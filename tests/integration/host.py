@@ -123,10 +123,14 @@ class Agent:
 
     def wait_said(self, text: str) -> None:
         """Until the log holds the text."""
+        self.wait_said_again(text, 0)
+
+    def wait_said_again(self, text: str, before: int) -> None:
+        """Until the log holds the text more than BEFORE times."""
         until = time.monotonic() + PATIENCE
         watch = Watch(self.host.path, _IN_MODIFY)
         try:
-            while text not in self.output():
+            while self.output().count(text) <= before:
                 if time.monotonic() >= until or self.process.poll() is not None:
                     raise AssertionError(f"never said '{text}': {self.output()[-2000:]}")
                 watch.wait(until - time.monotonic(), self.pidfd)
