@@ -6,16 +6,40 @@
 #include "agent/base/cleanup.h"
 #include "agent/core/view.h"
 
-#define OPTION_WIDTH 34
+#define OPTION_WIDTH 30
+#define TEXT_WIDTH   80
+
+/* RIGHT in as many lines as it takes, from where the cursor is. */
+static void print_wrapped(const char *right)
+{
+        unsigned column = 0;
+
+        while (*right) {
+                size_t size = strcspn(right, " ");
+                char word[160];
+
+                (void)snprintf(word, sizeof(word), "%.*s", (int)size, right);
+                unsigned width = view_width(word);
+                if (column > 0 && column + 1 + width > TEXT_WIDTH) {
+                        (void)printf("\n%*s", OPTION_WIDTH + 4, "");
+                        column = 0;
+                }
+                (void)printf("%s%s", column > 0 ? " " : "", word);
+                column += width + (column > 0);
+                right += size + strspn(right + size, " ");
+        }
+        (void)printf("\n");
+}
 
 static void print_line(const char *left, const char *right)
 {
         unsigned width = view_width(left);
 
         if (width > OPTION_WIDTH)
-                (void)printf("  %s\n  %*s  %s\n", left, OPTION_WIDTH, "", right);
+                (void)printf("  %s\n%*s", left, OPTION_WIDTH + 4, "");
         else
-                (void)printf("  %s%*s  %s\n", left, (int)(OPTION_WIDTH - width), "", right);
+                (void)printf("  %s%*s  ", left, (int)(OPTION_WIDTH - width), "");
+        print_wrapped(right);
 }
 
 void runners_help(void)

@@ -174,7 +174,7 @@ static void test_check_agrees(void **state)
                 size_t n = sizeof(text) - 1;
                 for (unsigned i = 0; i < round % 3 + 1; i++) {
                         seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407U;
-                        copy[(seed >> 33) % n] = "\"\\{}[],:0u \n1e.-ab\xc3\xbc\t/"[(seed >> 20) % 24];
+                        copy[(seed >> 33) % n] = "\"\\{}[],:0u \n1e.-ab\xc3\xbc\t/"[(seed >> 20) % 22];
                 }
                 bool ours = slice_check(copy, n);
                 json_t *value =
