@@ -205,7 +205,8 @@ class Runner:
             self.results.add(where, 0, [], ["there is no %s here" % variant.compiler], 0)
             return False
         folder = self.folder(variant)
-        arguments = ["meson", "setup", folder, TOP, "-Dwerror=true"] + variant.options
+        # Below /usr as packages do: a unit, say, is looked for in fewer places than files can be installed to.
+        arguments = ["meson", "setup", folder, TOP, "-Dwerror=true", "--prefix=/usr"] + variant.options
         stamp = os.path.join(folder, "configured-as")
         log = os.path.join(self.logs, where.replace(" ", "-") + ".log")
         environment = dict(os.environ, CC=variant.compiler, LC_ALL="C.UTF-8")

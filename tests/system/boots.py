@@ -40,9 +40,10 @@ class Boots(unittest.TestCase):
         self.addCleanup(self._close_machines)
 
     def _close_machines(self) -> None:
-        outcome = getattr(self, "_outcome", None)
+        result = self._outcome.result  # type: ignore[attr-defined]
+        failed = any(test is self or getattr(test, "test_case", None) is self for test, _ in result.failures + result.errors)
         for machine in reversed(self.lab.machines):
-            if outcome is not None and not outcome.success:
+            if failed:
                 print(f"--- {self.id()}: {machine.name}\n{machine.said()}\n{machine.said('gitlab-runner.service')}",
                       file=sys.stderr)
             machine.close()

@@ -37,7 +37,7 @@ sys.path.insert(0, os.path.join(TOP, "tests", "gitlab"))
 from client import GitLab  # noqa: E402
 
 # Far beyond what anything here takes.
-PATIENCE = 60.0
+PATIENCE = 30.0
 SECRET = "gitlab-registration-token"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -119,6 +119,23 @@ def enter(prefix: str) -> None:
         sys.exit(0)
 
 
+def put(root: str, path: str, text: str, mode: int = 0o644) -> None:
+    """Writes a file below ROOT, with MODE whatever the umask."""
+    place = root + path
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    # Not written through: it may be a link out of ROOT, and one in the layers below is to be replaced.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(place)
+    with open(place, "w", encoding="utf-8") as f:
+        os.fchmod(f.fileno(), mode)
+        f.write(text)
+
+
+def read(path: str) -> str:
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
 class ControlGroup:
     """One for each machine: two in one group would both make a system.slice in it."""
 
@@ -169,18 +186,10 @@ class Machine:
         return self.root + path
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        # In two steps: a new file gets its mode whatever the umask, and one in the layers below is replaced.
-        place = self.path(path)
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(place)
-        with open(place, "w", encoding="utf-8") as f:
-            os.fchmod(f.fileno(), mode)
-            f.write(text)
+        put(self.root, path, text, mode)
 
     def read(self, path: str) -> str:
-        with open(self.path(path), encoding="utf-8") as f:
-            return f.read()
+        return read(self.path(path))
 
     def exists(self, path: str) -> bool:
         return os.path.lexists(self.path(path))
@@ -310,7 +319,7 @@ class Machine:
         return next(runner for runner in runners if runner["name"] == name)
 
     def wait_enrolled(self) -> None:
-        self.run("runner-registrar", "wait", "--timeout", "50s")
+        self.run("runner-registrar", "wait", "--timeout", "20s")
 
     def main_process(self, unit: str = "runner-registrar.service") -> int:
         """As the machine numbers it."""
@@ -379,40 +388,35 @@ class Lab:
     """The stand-in GitLab, the machines, and what all of them have in common. GITLAB_OPTIONS are GitLab()'s."""
 
     def __init__(self, release: str = "bookworm", **gitlab_options: Any):
-        base = base_root(release)
-        # An overlay can't lie on an overlay, nor are sockets' paths long: beside the roots.
-        self.folder = tempfile.mkdtemp(prefix="t", dir=os.path.dirname(base))
+        self.base = base_root(release)
+        # An overlay can't lie on an overlay: beside the roots.
+        self.folder = tempfile.mkdtemp(prefix="t", dir=os.path.dirname(self.base))
         os.chmod(self.folder, 0o755)
+        # What boots in a test can do without, and see better with; the neighbour; and we.
+        self.furniture = os.path.join(self.folder, "furniture")
+        self.neighbour = os.path.join(self.folder, "neighbour")
         self.tree = os.path.join(self.folder, "tree")
+        self._furnish()
+        put(self.neighbour, "/usr/bin/gitlab-runner", read(os.path.join(HERE, "gitlab-runner")), 0o755)
+        put(self.neighbour, "/etc/systemd/system/gitlab-runner.service", GITLAB_RUNNER_UNIT)
         install_tree(self.tree)
         self.unit_dir = next(path.removeprefix(self.tree) for path, _, names in os.walk(self.tree)
                              if "runner-registrar.service" in names)
-        self._furnish()
-        self.layers = [self.tree, base]
         self.machines: list[Machine] = []
         self.made = 0
         self.gitlab = GitLab(**gitlab_options)
 
     def _furnish(self) -> None:
-        def put(path: str, text: str, mode: int = 0o644) -> None:
-            place = self.tree + path
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            with open(place, "w", encoding="utf-8") as f:
-                os.fchmod(f.fileno(), mode)
-                f.write(text)
-
-        with open(os.path.join(HERE, "gitlab-runner"), encoding="utf-8") as f:
-            put("/usr/bin/gitlab-runner", f.read(), 0o755)
-        put("/etc/systemd/system/gitlab-runner.service", GITLAB_RUNNER_UNIT)
-        os.makedirs(self.tree + "/var/log/journal")
-        # Every entry, also of a storm; and at once, as the disk is read from outside.
-        put("/etc/systemd/journald.conf.d/test.conf", "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\n")
-        # What a machine does by itself at times would only make tests slower.
-        for timer in ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "dpkg-db-backup.timer",
-                      "console-getty.service", "systemd-tmpfiles-clean.timer"):
-            os.symlink("/dev/null", f"{self.tree}/etc/systemd/system/{timer}")
+        os.makedirs(self.furniture + "/var/log/journal")
+        # Every entry, also of a storm.
+        put(self.furniture, "/etc/systemd/journald.conf.d/test.conf",
+            "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\n")
+        os.makedirs(self.furniture + "/etc/systemd/system")
+        for unit in ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service",
+                     "dpkg-db-backup.timer", "systemd-tmpfiles-clean.timer", "console-getty.service"):
+            os.symlink("/dev/null", f"{self.furniture}/etc/systemd/system/{unit}")
         # Only machines that are to have it have cloud-init.
-        put("/etc/cloud/cloud-init.disabled", "")
+        put(self.furniture, "/etc/cloud/cloud-init.disabled", "")
 
     def __enter__(self) -> Lab:
         self.gitlab.start()
@@ -427,10 +431,12 @@ class Lab:
         self.gitlab.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def machine(self, name: str, machine_id: str | None = "") -> Machine:
-        """A machine that is off; MACHINE_ID "": one made from its name; None: as the root has it."""
+    def machine(self, name: str, machine_id: str | None = "", bare: bool = False) -> Machine:
+        """A machine that is off; MACHINE_ID "": one made from its name; None: as the root has it. BARE: neither the
+        program nor gitlab-runner is installed."""
         if machine_id == "":
             machine_id = (name.encode().hex() + "0123456789abcdef" * 2)[:32]
-        machine = Machine(self, name, machine_id, self.layers)
+        layers = [self.furniture, self.base] if bare else [self.tree, self.neighbour, self.furniture, self.base]
+        machine = Machine(self, name, machine_id, layers)
         self.machines.append(machine)
         return machine
