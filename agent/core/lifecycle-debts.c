@@ -27,15 +27,17 @@ static bool withdrawing(const Lifecycle *l)
 /* Whether anything can be done about it now. */
 static bool payable(const Lifecycle *l, const Debt *debt)
 {
+        const Record *record = l->record;
         bool here = url_equal(debt->target.url, l->plan.target.url);
 
         if (debt->kind == DEBT_ORPHAN)
                 return l->plan.configured && l->plan.flow == FLOW_ACCESS_TOKEN && debt->marker && here &&
                        !l->orphans_hopeless;
-        /* A host that has come back adopts what it owes, if that still works: enrolment looks first. Who goes again
-         * before it could look pays. */
-        return debt->token &&
-               (l->stopping || !(here && l->plan.configured && l->record->state == RUNNER_STATE_UNREGISTERED));
+        /* A host that has come back adopts what it owes, if that still works: enrolment looks first, and a debt tells
+         * whose the token is that only stands in config.toml. Who goes again before it could look pays. */
+        bool settled = record->state != RUNNER_STATE_UNREGISTERED &&
+                       !(record->token && !record->ours && !record->manager_ours);
+        return debt->token && (l->stopping || !here || !l->plan.configured || settled);
 }
 
 bool debts_payable(const Lifecycle *l)

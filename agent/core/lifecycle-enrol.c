@@ -129,7 +129,8 @@ static Action adopt_doubtful(Lifecycle *l, const Candidate *c)
         record->expiry_unknown = c->expires_at_usec == 0;
         record->token_expires_at_usec = c->expires_at_usec;
         l->entry_due = false;
-        lifecycle_set_never(l, DUE_ENTRIES);
+        if (!entries_foreign(l))
+                lifecycle_set_never(l, DUE_ENTRIES);
         set_standing(l, VERDICT_DEAD);
         lifecycle_count_proof(l);
         lifecycle_set_never(l, DUE_ENROL);

@@ -210,6 +210,9 @@ void lifecycle_take_expiry(Lifecycle *l, const Identity *identity);
 int lifecycle_owe(Lifecycle *l, const Target *target, const char *reason);
 void lifecycle_owe_orphan(Lifecycle *l, int64_t runner_id, const char *marker, const char *reason);
 
+/* Cancels what is owed of the runner that GitLab calls RUNNER_ID; returns whether that says that it is ours. */
+bool lifecycle_cancel_debts_of(Lifecycle *l, int64_t runner_id);
+
 /* Nothing is left of that runner, or we have its token again. */
 void lifecycle_cancel_orphans(Lifecycle *l, const char *url, int64_t runner_id);
 

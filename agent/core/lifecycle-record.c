@@ -189,7 +189,7 @@ static bool cancel_debts(Lifecycle *l, const Secret *token)
 }
 
 /* The same by the runner's id, as GitLab tells it: the token may have been replaced since it was owed. */
-static bool cancel_debts_of(Lifecycle *l, int64_t runner_id)
+bool lifecycle_cancel_debts_of(Lifecycle *l, int64_t runner_id)
 {
         Record *record = l->record;
         bool ours = false;
@@ -228,6 +228,9 @@ int lifecycle_take_token(
         (void)secret_free(record->token);
         record->token = take_ptr(copy);
         entries_relist(l);
+        /* The file may have changed while GitLab thought. */
+        if (entries_foreign(l) && l->due_usec[DUE_ENTRIES] == USEC_INFINITY)
+                lifecycle_set_due(l, DUE_ENTRIES, 0, "config.toml holds another token");
         if (runner_id > 0)
                 record->runner_id = runner_id;
         lifecycle_cancel_orphans(l, record->url, record->runner_id);
@@ -276,7 +279,7 @@ int lifecycle_adopt(Lifecycle *l, const Candidate *c, const Identity *identity, 
                 r = lifecycle_take_token(l, c->token, id, obtained, &owed_ours);
         if (r < 0)
                 return r;
-        owed_ours = cancel_debts_of(l, identity->runner_id) || owed_ours;
+        owed_ours = lifecycle_cancel_debts_of(l, identity->runner_id) || owed_ours;
 
         if (!same) {
                 record->runner_id = id;

@@ -22,6 +22,8 @@ void verify_alive(Lifecycle *l, const Judgement *j)
                 record->runner_id = j->identity.runner_id;
                 l->save_due = l->entry_due = true;
         }
+        if (lifecycle_cancel_debts_of(l, j->identity.runner_id))
+                record->ours = true;
         lifecycle_take_expiry(l, &j->identity);
         record->last_verified_at_usec = l->now.realtime_usec;
         if (!record->manager_ours || record->state != RUNNER_STATE_REGISTERED) {

@@ -42,18 +42,22 @@ static Action withdraw_told(Lifecycle *l, const Event *event)
         return act_sleep(l, rest, "until gitlab-runner polls with the token no more", withdraw_pay);
 }
 
+/* The entry stays for now: it goes as soon as the files can be written. */
+static Action withdraw_listed(Lifecycle *l, const Event *event)
+{
+        lifecycle_notice(l, NOTICE_TROUBLE, "%s", event_words(event));
+        lifecycle_finish(l, COMMAND_DEREGISTER, 1, "%s", event_words(event));
+        (void)replace_string(&l->stale_url, l->record->url ? l->record->url : l->plan.target.url);
+        l->stale_token = secret_free(l->stale_token);
+        if (l->listed)
+                (void)secret_copy(l->listed, &l->stale_token);
+        return debts_start(l);
+}
+
 static Action withdraw_unlisted(Lifecycle *l, const Event *event)
 {
-        if (event->error < 0) {
-                lifecycle_notice(l, NOTICE_TROUBLE, "%s", event_words(event));
-                lifecycle_finish(l, COMMAND_DEREGISTER, 1, "%s", event_words(event));
-                /* It goes as soon as the file can be written. */
-                (void)replace_string(&l->stale_url, l->record->url ? l->record->url : l->plan.target.url);
-                (void)secret_free(take_ptr(l->stale_token));
-                if (l->listed)
-                        (void)secret_copy(l->listed, &l->stale_token);
-                return debts_start(l);
-        }
+        if (event->error < 0)
+                return withdraw_listed(l, event);
         entries_removed(l);
         /* Told even where nothing changed: the file may have lost the entry a moment ago. */
         return act_tell(l, withdraw_told);
@@ -62,10 +66,10 @@ static Action withdraw_unlisted(Lifecycle *l, const Event *event)
 static Action withdraw_noted(Lifecycle *l, const Event *event)
 {
         if (event->error < 0) {
-                /* What can't be noted should not be begun, but a host that goes has no later: it is tried all the
-                 * same, and noted at the end. */
+                /* The entry may be all that still holds the token, so it stays; but a host that goes has no later, so
+                 * the deletion is tried all the same. */
                 l->save_due = true;
-                lifecycle_notice(l, NOTICE_TROUBLE, "%s", event_words(event));
+                return withdraw_listed(l, event);
         }
         return act_remove_entry(l, l->record->url ? l->record->url : l->plan.target.url, withdraw_unlisted);
 }

@@ -41,7 +41,8 @@ typedef struct World {
         WorldRunner runners[WORLD_RUNNERS_MAX + 1]; /* by id */
         int64_t n_runners;
         unsigned n_tokens;
-        bool filed[WORLD_TOKENS_MAX]; /* it has been in a file of this host */
+        int64_t owner[WORLD_TOKENS_MAX]; /* whose it is or was */
+        bool filed[WORLD_TOKENS_MAX];    /* it has been in a file of this host */
 
         Secret *record; /* as on the disk; NULL: no file */
         Secret *journal;
@@ -93,6 +94,7 @@ static inline WorldRunner *world_make_runner(World *w, bool ours, const char *no
         WorldRunner *runner = &w->runners[++w->n_runners];
 
         *runner = (WorldRunner){.token = ++w->n_tokens, .alive = true, .ours = ours};
+        w->owner[runner->token] = id_of(w, runner);
         (void)snprintf(runner->note, sizeof(runner->note), "%s", note ? note : "");
         return runner;
 }
@@ -143,6 +145,11 @@ static inline void world_check_tokens(World *w)
 
                 if (!runner->alive || runner->lost || (!runner->ours && !w->filed[runner->token]))
                         continue;
+                /* Withdrawn while the token that somebody else had put there could not be judged: it is theirs now.
+                 */
+                if (w->life.l && lifecycle_state(w->life.l) == RUNNER_STATE_WITHDRAWN && listed(w, runner->token) &&
+                        !record_holds(lifecycle_record(w->life.l), runner->token))
+                        runner->lost = true;
                 bool kept =
                         listed(w, runner->token) || saved_holds(w, runner->token) || journal_holds(w, runner->token);
                 w->filed[runner->token] = w->filed[runner->token] || kept;
@@ -172,6 +179,7 @@ static inline void rotate(World *w, WorldRunner *runner)
 {
         assert_true(w->n_tokens + 1 < WORLD_TOKENS_MAX);
         runner->token = ++w->n_tokens;
+        w->owner[runner->token] = id_of(w, runner);
 }
 
 /* Does what is asked; the judgement is that of GitLab's answer, should it come. */
@@ -431,7 +439,7 @@ static inline void world_entries_event(World *w, bool learn)
 
         for (; n < 4 && w->entries[n] > 0; n++) {
                 tokens[n] = life_secret(token_text(w->entries[n], text));
-                views[n] = (EntryView){.token = tokens[n]};
+                views[n] = (EntryView){.token = tokens[n], .runner_id = w->owner[w->entries[n]]};
         }
         const Event event = {.kind = EVENT_ENTRIES, .now = w->life.now, .entries = views, .n_entries = n};
         if (learn)

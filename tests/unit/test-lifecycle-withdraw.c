@@ -146,6 +146,19 @@ static void test_entry_that_can_not_go_goes_later(void **state)
         life_end(&life);
 }
 
+/* The debt can't be noted: the entry, which may be all that holds the token, stays until it can. */
+static void test_withdrawal_that_can_not_be_noted(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {BROKEN, SEND(DELETE_RUNNER)}, {UNCLEAR, WAIT},
+                {TIME, SEND(DELETE_RUNNER)}, {YES, SAVE}, {BROKEN, WAIT});
+        life_check_outcome(&life, 1);
+        PLAY(&life, {TIME, SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), WAIT});
+        life_end(&life);
+}
+
 /* ---- stop at any moment ---- */
 
 static void test_stop_cuts_what_changes_nothing(void **state)
@@ -479,6 +492,7 @@ int main(void)
                 cmocka_unit_test(test_gitlab_down_leaves_a_debt),
                 cmocka_unit_test(test_withdraws_nothing_foreign),
                 cmocka_unit_test(test_entry_that_can_not_go_goes_later),
+                cmocka_unit_test(test_withdrawal_that_can_not_be_noted),
                 cmocka_unit_test(test_stop_cuts_what_changes_nothing),
                 cmocka_unit_test(test_stop_waits_for_an_answer),
                 cmocka_unit_test(test_stop_withdraws_what_was_just_made),
