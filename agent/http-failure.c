@@ -223,7 +223,7 @@ int http_failure_explain(const HttpFailure *f, Transport *ret, char **ret_senten
 {
         if (f->body_too_large)
                 return say(TRANSPORT_TOO_LARGE, ret, ret_sentence, "The answer of %s is larger than %d bytes",
-                        f->place, REPLY_BODY_MAX);
+                        f->place, f->body_max > 0 ? f->body_max : (size_t)REPLY_BODY_MAX);
         /* Of one endless header line curl hands nothing over; it ends with its own bound, as if memory ran out. */
         if (f->headers_too_large || (f->code == CURLE_OUT_OF_MEMORY && f->headers_begun))
                 return say(TRANSPORT_TOO_LARGE, ret, ret_sentence,

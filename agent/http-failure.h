@@ -14,7 +14,8 @@
 typedef struct HttpFailure {
         CURLcode code;
         bool sent;              /* curl began to send the request */
-        bool body_too_large;    /* cut at REPLY_BODY_MAX */
+        bool body_too_large;    /* cut at body_max */
+        size_t body_max;        /* 0: REPLY_BODY_MAX */
         bool headers_too_large; /* cut at REPLY_HEADER_MAX */
         bool headers_begun;     /* a status line came */
         bool resolved;          /* the name was found */

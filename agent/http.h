@@ -37,9 +37,9 @@ int http_set_user_agent(Http *http, const char *user_agent);
  * no_proxy), as for gitlab-runner.
  *
  * A few transfers per GitLab run at once, the others queue: each waits for its turn no longer than REQUEST's timeout
- * (then TRANSPORT_NOT_SENT), and then has that timeout for itself. The body is bounded by REPLY_BODY_MAX, the headers
- * by REPLY_HEADER_MAX. What may create, or reset a token, is never sent twice: where it would take a second sending,
- * the answer is TRANSPORT_LOST. Failing to start is reported through DONE too, so 0 is returned for all but
+ * (then TRANSPORT_NOT_SENT), and then has that timeout for itself. The body is bounded by REQUEST's body_max, the
+ * headers by REPLY_HEADER_MAX. What may create, or reset a token, is never sent twice: where it would take a second
+ * sending, the answer is TRANSPORT_LOST. Failing to start is reported through DONE too, so 0 is returned for all but
  * -ENOMEM. RET may be NULL. */
 int http_start(
         Http *http, const Target *target, const Request *request, TransferDone done, void *userdata, Transfer **ret);

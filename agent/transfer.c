@@ -112,7 +112,7 @@ static size_t on_body(char *data, size_t one, size_t size, void *userdata)
 {
         Transfer *t = userdata;
 
-        if (size > REPLY_BODY_MAX - secret_size(t->reply.body)) {
+        if (size > t->body_max - secret_size(t->reply.body)) {
                 t->body_too_large = true;
                 return 0;
         }
@@ -449,6 +449,7 @@ int transfer_new(
         if (!t)
                 return -ENOMEM;
         t->timeout_usec = clamp_timeout(request->timeout_usec);
+        t->body_max = request->body_max > 0 ? request->body_max : REPLY_BODY_MAX;
         t->repeatable = request_is_repeatable(request);
         t->easy = curl_easy_init();
         if (!t->easy || target_copy(&t->target, target) < 0 || secret_new(NULL, 0, &t->reply.body) < 0)
@@ -538,6 +539,7 @@ int transfer_finish(Transfer *t, CURLcode code, const char *place)
                 .code = t->out_of_memory ? CURLE_OUT_OF_MEMORY : code,
                 .sent = was_sent(t),
                 .body_too_large = t->body_too_large,
+                .body_max = t->body_max,
                 .headers_too_large = t->headers_too_large,
                 .headers_begun = t->header_bytes > 0 && !t->out_of_memory,
                 .resolved = get_time_is_set(t->easy, CURLINFO_NAMELOOKUP_TIME_T),

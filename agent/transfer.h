@@ -33,6 +33,7 @@ struct Transfer {
         Target target;
         Secret *body; /* curl reads from it */
         uint64_t timeout_usec;
+        size_t body_max;
         bool repeatable;
         char error[CURL_ERROR_SIZE];
 

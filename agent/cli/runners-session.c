@@ -18,6 +18,10 @@
 #define TRIES_MAX     3
 #define THROTTLES_MAX 10
 
+/* An answer that comes in one piece: the managers of a runner for autoscaling (300 bytes each), the details of one
+ * that serves thousands of projects (1500 bytes each). Pages are smaller, and can be made so. */
+#define BODY_MAX (16U * 1024 * 1024)
+
 #define RETRY_MIN_USEC (500 * USEC_PER_MSEC)
 #define RETRY_MAX_USEC (5 * USEC_PER_SEC)
 
@@ -282,7 +286,10 @@ int pending_start(
                 all[n_arguments++] = (Argument){.name = "token", .secret = credential};
         int r = endpoint_build(
                 endpoint, _CALL_INVALID, all, n_arguments, credential, session->timeout_usec, &pending->request);
-        return r < 0 ? r : pending_send(pending);
+        if (r < 0)
+                return r;
+        pending->request.body_max = endpoint->paged ? 0 : BODY_MAX;
+        return pending_send(pending);
 }
 
 /* A queued transfer takes a turn of the loop to reach curl, and curl one or two to write. */

@@ -40,6 +40,7 @@ typedef struct Request {
         Secret *runner_token;  /* sent as RUNNER-TOKEN, as gitlab-runner does; NULL: none */
         bool want_json;        /* Accept: application/json */
         uint64_t timeout_usec; /* for the whole transfer */
+        size_t body_max;       /* of the answer; 0: REPLY_BODY_MAX */
 } Request;
 
 void request_done(Request *request);

@@ -132,6 +132,11 @@ class Pages(Shell):
         sizes = [dict(entry["query"] if isinstance(entry["query"], list) else []) or entry["target"] for entry in self.server.log(operation="jobs")]
         self.assertIn("per_page=50", str(sizes[-1]).replace("'per_page': '50'", "per_page=50"))
 
+    def test_thousands_of_machines(self) -> None:
+        """They come in one piece, of more than a megabyte."""
+        number = self.server.seed_runner(project_id=1, managers=6000)["id"]
+        self.assertEqual(len(self.run_words("managers", number).json), 6000)
+
     def test_memory_is_flat(self) -> None:
         with open(PROGRAM, "rb") as f:
             if b"__asan_init" in f.read():
