@@ -222,7 +222,7 @@ static int explain_broken(const HttpFailure *f, Transport *ret, char **ret_sente
 int http_failure_explain(const HttpFailure *f, Transport *ret, char **ret_sentence)
 {
         if (f->body_too_large)
-                return say(TRANSPORT_TOO_LARGE, ret, ret_sentence, "The answer of %s is larger than %d bytes",
+                return say(TRANSPORT_TOO_LARGE, ret, ret_sentence, "The answer of %s is larger than %zu bytes",
                         f->place, f->body_max > 0 ? f->body_max : (size_t)REPLY_BODY_MAX);
         /* Of one endless header line curl hands nothing over; it ends with its own bound, as if memory ran out. */
         if (f->headers_too_large || (f->code == CURLE_OUT_OF_MEMORY && f->headers_begun))
