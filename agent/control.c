@@ -100,7 +100,7 @@ static void client_refuse(Client *client, int code, const char *message)
         client_answer(client, json_pack("{s:i, s:s}", "code", code, "message", message));
 }
 
-static void on_order_done(void *userdata, const OrderResult *results, size_t n)
+static void on_order_done(void *userdata, const OrderResult *results, size_t n, const char *note)
 {
         Client *client = userdata;
         json_t *runners = json_array();
@@ -112,7 +112,7 @@ static void on_order_done(void *userdata, const OrderResult *results, size_t n)
                 (void)json_array_append_new(runners, json_pack("{s:s, s:i, s:s?}", "name", results[i].name, "code",
                                                              results[i].code, "message", results[i].message));
         }
-        client_answer(client, json_pack("{s:i, s:o}", "code", code, "runners", runners));
+        client_answer(client, json_pack("{s:i, s:s*, s:o}", "code", code, "message", note, "runners", runners));
 }
 
 static void client_check_wait(Client *client)
@@ -171,10 +171,16 @@ static Command command_from_string(const char *name)
         return COMMAND_NONE;
 }
 
-static void client_command(Client *client, const char *name)
+static void client_command(Client *client, const char *name, const json_t *wishes)
 {
         _cleanup_free_ char *why = NULL;
-        Command command = command_from_string(name);
+        json_int_t timeout = json_integer_value(json_object_get(wishes, "timeout_usec"));
+        const OrderRequest request = {
+                .command = command_from_string(name),
+                .names = client->names,
+                .drain = json_is_true(json_object_get(wishes, "drain")),
+                .timeout_usec = timeout > 0 ? (uint64_t)timeout : USEC_INFINITY,
+        };
 
         if (strcmp(name, "status") == 0) {
                 client_status(client);
@@ -185,12 +191,11 @@ static void client_command(Client *client, const char *name)
                 client_check_wait(client);
                 return;
         }
-        if (command == COMMAND_NONE) {
+        if (request.command == COMMAND_NONE) {
                 client_refuse(client, 2, "this agent does not know that command");
                 return;
         }
-        int r = manager_order(
-                client->control->manager, command, client->names, on_order_done, client, &client->order, &why);
+        int r = manager_order(client->control->manager, &request, on_order_done, client, &client->order, &why);
         if (r < 0)
                 client_refuse(client, r == -ENOENT ? 2 : 1, why ? why : strerror(-r));
 }
@@ -208,7 +213,7 @@ static void client_request(Client *client)
         if (!command || read_names(json_object_get(request, "names"), &client->names) < 0)
                 client_refuse(client, 2, "that is no request");
         else
-                client_command(client, command);
+                client_command(client, command, request);
 }
 
 static void client_read(Client *client)
@@ -428,7 +433,7 @@ static int send_all(int fd, const char *data, size_t size)
         return 0;
 }
 
-static int send_request(int fd, const char *command, char *const *names)
+static int send_request(int fd, const char *command, char *const *names, bool drain, uint64_t timeout_usec)
 {
         json_t *list = json_array();
 
@@ -436,6 +441,12 @@ static int send_request(int fd, const char *command, char *const *names)
                 (void)json_array_append_new(list, json_string(names[i]));
         _cleanup_json_ json_t *request = json_pack("{s:s, s:o}", "command", command, "names", list);
         _cleanup_secret_ Secret *line = NULL;
+
+        if (request && drain) {
+                (void)json_object_set_new(request, "drain", json_true());
+                if (timeout_usec <= INT64_MAX)
+                        (void)json_object_set_new(request, "timeout_usec", json_integer((json_int_t)timeout_usec));
+        }
         int r = request ? json_write(request, JSON_COMPACT, &line) : -ENOMEM;
 
         if (r >= 0)
@@ -463,14 +474,14 @@ static int wait_readable(int fd, uint64_t until_usec)
         return r == 0 ? -ETIME : 0;
 }
 
-int control_ask(int fd, const char *command, char *const *names, uint64_t timeout_usec, char **ret)
+int control_ask(int fd, const char *command, char *const *names, bool drain, uint64_t timeout_usec, char **ret)
 {
         _cleanup_secret_ Secret *line = NULL;
         Now now;
 
         now_read(&now);
         uint64_t until = usec_add(now.boottime_usec, timeout_usec);
-        int r = send_request(fd, command, names);
+        int r = send_request(fd, command, names, drain, timeout_usec);
         if (r >= 0)
                 r = secret_new(NULL, 0, &line);
         while (r >= 0) {

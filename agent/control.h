@@ -3,7 +3,9 @@
 /* The agent's control socket: RUNTIME_DIR/control, mode 0600. A client sends one line of JSON and gets one back:
  *
  *   {"command": "register" | "verify" | "rotate" | "deregister" | "status" | "wait", "names": ["…"]}
+ *       deregister also takes "drain": true and "timeout_usec": N
  *   {"code": 0, "runners": [{"name": "…", "code": 0, "message": "…"}]}       or  {"code": 2, "message": "…"}
+ *       the first may have a "message", too: what else a person should know
  *   {"code": 0, "status": {…}}                                               for status
  *
  * `wait` is answered once it can be; a client that has heard enough hangs up. */
@@ -29,6 +31,7 @@ void control_changed(Control *control);
 /* The client's side: connects to the agent of RUNTIME_DIR. -ENOENT or -ECONNREFUSED: no agent runs. */
 int control_connect(const char *runtime_dir, int *ret_fd);
 
-/* Sends a command and reads the answer, for at most TIMEOUT_USEC (USEC_INFINITY: without end). Blocks; for commands,
- * not for the agent. *RET is the JSON line, freed by the caller. -ETIME: time is up; -ECONNRESET: the agent went. */
-int control_ask(int fd, const char *command, char *const *names, uint64_t timeout_usec, char **ret);
+/* Sends a command and reads the answer, for at most TIMEOUT_USEC (USEC_INFINITY: without end). DRAIN: gitlab-runner
+ * is drained first. Blocks; for commands, not for the agent. *RET is the JSON line, freed by the caller. -ETIME: time
+ * is up; -ECONNRESET: the agent went. */
+int control_ask(int fd, const char *command, char *const *names, bool drain, uint64_t timeout_usec, char **ret);

@@ -10,6 +10,7 @@
 #include "agent/control.h"
 #include "agent/hook.h"
 #include "agent/host/systemd.h"
+#include "agent/leave.h"
 #include "agent/neighbour.h"
 #include "agent/roster.h"
 #include "agent/runner-plan.h"
@@ -18,11 +19,6 @@
 
 /* Orders wait for each other; more than this many at once is a loop in somebody's script. */
 #define ORDERS_MAX 64
-
-/* What a stop that withdraws nothing may take: the grace of calls that must not be cut. */
-#define STOP_QUICK_USEC (900 * USEC_PER_MSEC)
-/* What comes after the last runner has stopped: files, connections, a program of `exec:` that is ended. */
-#define STOP_TEARDOWN_USEC (10 * USEC_PER_SEC)
 
 /* After the status was written, it rests this many times as long as that took. */
 #define PUBLISH_REST 20
@@ -51,15 +47,15 @@ struct Manager {
         Order *orders[ORDERS_MAX];
         size_t n_orders;
         bool order_started;
+        bool order_drains;
 
         sd_event_source *signal_sources[4];
         sd_event_source *changed_source;
         sd_event_source *stop_timer_source;
         sd_event_source *publish_source;
         uint64_t publish_after_usec;
-        StopReasonQuery *stop_query;
+        Leave *leave;
         bool stopping;
-        int stop_signal;
         char *status_text;
 };
 
@@ -67,6 +63,7 @@ static int on_changed(sd_event_source *source, void *userdata);
 static void runner_changed(void *userdata, Runner *runner);
 static void runner_noticed(void *userdata, Runner *runner, Notice notice);
 static void hook_was_told(void *userdata);
+static void withdraw_all(void *userdata, StopReason reason, StopPlan plan, uint64_t deadline_usec);
 
 /* ---- start ---- */
 
@@ -179,6 +176,8 @@ static int make_services(Manager *m)
         if (r >= 0)
                 r = hook_set_program(m->hook, m->config->hook);
         if (r >= 0)
+                r = leave_new(m->event, m->log, m->config, withdraw_all, m, &m->leave);
+        if (r >= 0)
                 r = sd_event_add_defer(m->event, &m->changed_source, on_changed, m);
         if (r >= 0)
                 r = sd_event_source_set_enabled(m->changed_source, SD_EVENT_OFF);
@@ -269,7 +268,7 @@ Manager *manager_free(Manager *m)
         for (size_t i = 0; i < m->n_orders; i++)
                 (void)order_free(m->orders[i]);
         (void)control_free(m->control);
-        (void)stop_reason_cancel(m->stop_query);
+        (void)leave_free(m->leave);
         (void)neighbour_query_cancel(m->neighbour_query);
         (void)roster_free(m->roster);
         (void)hook_free(m->hook);
@@ -322,8 +321,8 @@ static void on_neighbour(Neighbour *neighbour, void *userdata)
  * is found out before anything is sent. */
 static void start_when_known(Manager *m)
 {
-        int r = neighbour_query(m->event, m->disk, m->log, m->config->runtime_dir, neighbour_places(), on_neighbour, m,
-                &m->neighbour_query);
+        int r = neighbour_query(m->event, m->disk, m->log, m->config->runtime_dir, neighbour_places(), on_neighbour,
+                m, &m->neighbour_query);
 
         if (r < 0)
                 start_runners(m);
@@ -331,17 +330,52 @@ static void start_when_known(Manager *m)
 
 /* ---- orders ---- */
 
+static void on_order_drained(void *userdata, const char *sentence)
+{
+        Manager *m = userdata;
+
+        if (sentence)
+                order_set_note(m->orders[0], sentence);
+        order_start(m->orders[0], m->roster);
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
+static void start_order(Manager *m)
+{
+        uint64_t timeout;
+
+        m->order_started = true;
+        m->order_drains = order_wants_drain(m->orders[0], &timeout);
+        if (!m->order_drains || leave_drain(m->leave, timeout, on_order_drained, m) < 0)
+                order_start(m->orders[0], m->roster);
+}
+
+/* gitlab-runner was drained for runners that are withdrawn; those that stay want it back. */
+static void end_order(Manager *m)
+{
+        leave_drain_cancel(m->leave);
+        for (size_t i = 0; m->order_drains && i < roster_size(m->roster); i++)
+                if (runner_enrolled(roster_get(m->roster, i))) {
+                        leave_drain_undo(m->leave);
+                        break;
+                }
+        m->order_drains = false;
+}
+
 static void work_orders(Manager *m)
 {
         if (!m->started)
                 return;
         while (m->n_orders > 0) {
-                if (!m->order_started) {
-                        m->order_started = true;
-                        order_start(m->orders[0], m->roster);
-                }
+                if (m->stopping) {
+                        if (leave_is_open(m->leave) || !roster_stopped(m->roster))
+                                return;
+                        order_settle(m->orders[0], m->roster);
+                } else if (!m->order_started)
+                        start_order(m);
                 if (!order_complete(m->orders[0], m->roster))
                         return;
+                end_order(m);
                 (void)order_free(m->orders[0]);
                 m->n_orders--;
                 memmove(m->orders, m->orders + 1, m->n_orders * sizeof(*m->orders));
@@ -349,16 +383,16 @@ static void work_orders(Manager *m)
         }
 }
 
-int manager_order(
-        Manager *m, Command command, char *const *names, OrderDone done, void *userdata, Order **ret, char **reterr)
+int manager_order(Manager *m, const OrderRequest *request, OrderDone done, void *userdata, Order **ret, char **reterr)
 {
         Order *order;
 
-        if (m->n_orders >= ORDERS_MAX || m->stopping) {
+        /* Who wants the runners withdrawn while they are gets to hear when they are. */
+        if (m->n_orders >= ORDERS_MAX || (m->stopping && request->command != COMMAND_DEREGISTER)) {
                 *reterr = strdup(m->stopping ? "the agent is stopping" : "too many commands are waiting");
                 return -EBUSY;
         }
-        int r = order_new(m->roster, command, names, done, userdata, &order, reterr);
+        int r = order_new(m->roster, request, done, userdata, &order, reterr);
         if (r < 0)
                 return r;
         m->orders[m->n_orders++] = order;
@@ -408,7 +442,7 @@ static void runner_changed(void *userdata, Runner *runner)
 {
         Manager *m = userdata;
 
-        if (m->order_started && m->n_orders > 0)
+        if (m->order_started && m->n_orders > 0 && !m->stopping)
                 order_collect(m->orders[0], runner);
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }
@@ -514,7 +548,7 @@ static int on_changed(sd_event_source *source, void *userdata)
         /* What happened last is told before the end, too; the stop's deadline and the hook's own are its bounds. */
         if (!hook_idle(m->hook))
                 return 0;
-        if (m->stopping && !m->stop_query && roster_stopped(m->roster))
+        if (m->stopping && !leave_is_open(m->leave) && leave_may_exit(m->leave) && roster_stopped(m->roster))
                 return sd_event_exit(m->event, 0);
         if (m->options.once && m->n_orders == 0)
                 return sd_event_exit(m->event, 0);
@@ -531,26 +565,22 @@ static int on_stop_overdue(sd_event_source *source, uint64_t usec, void *userdat
         return sd_event_exit(m->event, 0);
 }
 
-static void on_stop_reason(void *userdata, StopReason reason)
+static void bound_stop(Manager *m, uint64_t deadline_usec)
+{
+        (void)sd_event_source_disable_unref(m->stop_timer_source);
+        m->stop_timer_source = NULL;
+        (void)sd_event_add_time(m->event, &m->stop_timer_source, CLOCK_BOOTTIME,
+                usec_add(deadline_usec, USEC_PER_SEC / 10), 10 * USEC_PER_MSEC, on_stop_overdue, m);
+}
+
+static void withdraw_all(void *userdata, StopReason reason, StopPlan plan, uint64_t deadline_usec)
 {
         Manager *m = userdata;
-        StopPlan plan = stop_plan(reason, deregister_on_from_config(m->config->deregister_on));
-        uint64_t span = plan.withdraw ? m->config->stop_timeout_usec : STOP_QUICK_USEC;
-        Now now;
 
-        m->stop_query = NULL;
-        m->disk->ops->now(m->disk, &now);
-        log_info(m->log, NULL, "Stopping (%s): the runners are %s", stop_reason_to_string(reason),
-                plan.withdraw    ? "withdrawn"
-                : plan.hand_back ? "kept, and handed back to gitlab-runner"
-                                 : "kept");
-        uint64_t deadline = usec_add(now.boottime_usec, span);
-        /* The unit's TimeoutStopSec= knows nothing of a longer stop_timeout. */
-        (void)systemd_extend_timeout(usec_add(span, STOP_TEARDOWN_USEC));
-        roster_stop(m->roster, plan, deadline);
+        roster_stop(m->roster, plan, deadline_usec);
         /* The runners end by themselves at the deadline; this is for what would not. */
-        (void)sd_event_add_time(m->event, &m->stop_timer_source, CLOCK_BOOTTIME,
-                usec_add(deadline, USEC_PER_SEC / 10), 10 * USEC_PER_MSEC, on_stop_overdue, m);
+        if (leave_may_exit(m->leave))
+                bound_stop(m, deadline_usec);
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }
 
@@ -558,14 +588,13 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 {
         Manager *m = userdata;
 
-        if (m->stopping)
+        if (leave_may_exit(m->leave))
                 return 0;
         start_runners(m);
-        m->stopping = true;
         (void)systemd_notify_stopping();
-        int r = stop_reason_read(m->event, on_stop_reason, m, &m->stop_query);
-        if (r < 0)
-                on_stop_reason(m, STOP_UNKNOWN);
+        m->stopping = true;
+        leave_by_signal(m->leave);
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
         return 0;
 }
 
@@ -615,6 +644,7 @@ static void reload(Manager *m)
         m->config->config_toml = keep[2];
         (void)config_free(m->config);
         m->config = take_ptr(config);
+        leave_configure(m->leave, m->config);
         entries_set_concurrent(m->entries, m->config->concurrent);
         (void)hook_set_program(m->hook, m->config->hook);
         log_info(m->log, NULL, "The configuration was read again: %zu runners", m->config->n_runners);
@@ -638,8 +668,9 @@ static int on_verify_now(sd_event_source *source, const struct signalfd_siginfo 
 {
         Manager *m = userdata;
         _cleanup_free_ char *why = NULL;
+        const OrderRequest request = {.command = COMMAND_VERIFY};
 
-        if (!m->stopping && manager_order(m, COMMAND_VERIFY, NULL, NULL, NULL, NULL, &why) < 0)
+        if (!m->stopping && manager_order(m, &request, NULL, NULL, NULL, &why) < 0)
                 log_warning(m->log, NULL, "SIGUSR1 is ignored: %s", why ? why : "out of memory");
         return 0;
 }
@@ -697,6 +728,9 @@ int manager_run(Manager *m)
         if (r < 0)
                 log_warning(m->log, NULL, "Changes of '%s' by others are noticed late: %s",
                         config_toml_path(m->config_toml), strerror(-r));
+        r = leave_watch(m->leave);
+        if (r < 0)
+                log_warning(m->log, NULL, "'%s' is not watched: %s", m->config->drain_unit, strerror(-r));
         start_when_known(m);
         publish(m);
         (void)systemd_notify_ready();
@@ -715,15 +749,14 @@ static int on_pass_overdue(sd_event_source *source, uint64_t usec, void *userdat
         return sd_event_exit(m->event, 75);
 }
 
-int manager_pass(Manager *m, Command command, char *const *names, uint64_t timeout_usec, OrderDone done,
-        void *userdata, char **reterr)
+int manager_pass(Manager *m, const OrderRequest *request, OrderDone done, void *userdata, char **reterr)
 {
-        int r = manager_order(m, command, names, done, userdata, NULL, reterr);
+        int r = manager_order(m, request, done, userdata, NULL, reterr);
 
         if (r == -ENOENT)
                 return 2;
-        if (r >= 0 && timeout_usec != USEC_INFINITY)
-                r = sd_event_add_time_relative(m->event, &m->stop_timer_source, CLOCK_BOOTTIME, timeout_usec,
+        if (r >= 0 && request->timeout_usec != USEC_INFINITY)
+                r = sd_event_add_time_relative(m->event, &m->stop_timer_source, CLOCK_BOOTTIME, request->timeout_usec,
                         10 * USEC_PER_MSEC, on_pass_overdue, m);
         if (r < 0)
                 return 1;

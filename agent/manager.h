@@ -26,13 +26,13 @@ DEFINE_CLEANUP(Manager, manager_free)
 /* Runs the agent until it is told to stop and has stopped. Returns the exit code. */
 int manager_run(Manager *manager);
 
-/* Carries COMMAND out for NAMES in one pass (options.once); DONE gets the results. Returns the exit code. */
-int manager_pass(Manager *manager, Command command, char *const *names, uint64_t timeout_usec, OrderDone done,
-        void *userdata, char **reterr);
+/* Carries REQUEST out in one pass (options.once), for at most its timeout; DONE gets the results. Returns the exit
+ * code. */
+int manager_pass(Manager *manager, const OrderRequest *request, OrderDone done, void *userdata, char **reterr);
 
 /* For the control socket. An order is queued behind others; *RET may be detached when its client goes. */
-int manager_order(Manager *manager, Command command, char *const *names, OrderDone done, void *userdata, Order **ret,
-        char **reterr);
+int manager_order(
+        Manager *manager, const OrderRequest *request, OrderDone done, void *userdata, Order **ret, char **reterr);
 
 /* `status --json` now. */
 int manager_status(Manager *manager, char **ret);

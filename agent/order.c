@@ -5,6 +5,9 @@
 
 struct Order {
         Command command;
+        bool drain;
+        uint64_t timeout_usec;
+        char *note;
         OrderResult *results;
         bool *answered;
         size_t n; /* sorted by name */
@@ -57,10 +60,11 @@ static void sort_results(Order *order)
         order->n = kept;
 }
 
-int order_new(const Roster *roster, Command command, char *const *names, OrderDone done, void *userdata, Order **ret,
-        char **reterr)
+int order_new(
+        const Roster *roster, const OrderRequest *request, OrderDone done, void *userdata, Order **ret, char **reterr)
 {
         _cleanup_(order_freep) Order *order = calloc(1, sizeof(*order));
+        char *const *names = request->names;
         bool all = !names || !names[0];
         size_t n = roster_size(roster);
 
@@ -72,7 +76,9 @@ int order_new(const Roster *roster, Command command, char *const *names, OrderDo
         order->answered = calloc(n + 1, sizeof(*order->answered));
         if (!order->results || !order->answered)
                 return -ENOMEM;
-        order->command = command;
+        order->command = request->command;
+        order->drain = request->drain;
+        order->timeout_usec = request->timeout_usec;
         order->done = done;
         order->userdata = userdata;
         for (size_t i = 0; all && i < roster_size(roster); i++) {
@@ -105,10 +111,42 @@ Order *order_free(Order *order)
                 free(order->results[i].name);
                 free(order->results[i].message);
         }
+        free(order->note);
         free(order->results);
         free(order->answered);
         free(order);
         return NULL;
+}
+
+bool order_wants_drain(const Order *order, uint64_t *ret_timeout_usec)
+{
+        *ret_timeout_usec = order->timeout_usec;
+        return order->drain;
+}
+
+void order_set_note(Order *order, const char *note)
+{
+        (void)replace_string(&order->note, note);
+}
+
+void order_settle(Order *order, Roster *roster)
+{
+        for (size_t i = 0; i < order->n; i++) {
+                Runner *runner = roster_find(roster, order->results[i].name);
+
+                if (order->answered[i])
+                        continue;
+                order->answered[i] = true;
+                order->n_answered++;
+                if (order->command != COMMAND_DEREGISTER) {
+                        order->results[i].code = 1;
+                        (void)replace_string(&order->results[i].message, "the agent is leaving");
+                } else if (runner && lifecycle_record(runner_lifecycle(runner))->n_debts > 0) {
+                        order->results[i].code = 75;
+                        (void)replace_string(
+                                &order->results[i].message, "withdrawn here, but GitLab could not be told");
+                }
+        }
 }
 
 void order_start(Order *order, Roster *roster)
@@ -163,7 +201,7 @@ bool order_complete(Order *order, const Roster *roster)
         if (order->n_answered + order->n_gone < order->n)
                 return false;
         if (order->done)
-                order->done(order->userdata, order->results, order->n);
+                order->done(order->userdata, order->results, order->n, order->note);
         order->done = NULL;
         return true;
 }

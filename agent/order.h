@@ -12,15 +12,32 @@ typedef struct OrderResult {
 
 typedef struct Order Order;
 
-/* Comes once, when the last of the runners has an outcome; RESULTS sorted by name. */
-typedef void (*OrderDone)(void *userdata, const OrderResult *results, size_t n);
+/* Comes once, when the last of the runners has an outcome; RESULTS sorted by name. NOTE: what else a person should
+ * know; NULL: nothing. */
+typedef void (*OrderDone)(void *userdata, const OrderResult *results, size_t n, const char *note);
 
-/* An order of COMMAND for NAMES (NULL-terminated; NULL or empty: all). DONE may be NULL. -ENOENT with a sentence: one
- * of the names is no runner's. */
-int order_new(const Roster *roster, Command command, char *const *names, OrderDone done, void *userdata, Order **ret,
+/* What is ordered. */
+typedef struct OrderRequest {
+        Command command;
+        char *const *names;    /* NULL-terminated; NULL or empty: all */
+        bool drain;            /* gitlab-runner first */
+        uint64_t timeout_usec; /* of both together, counted from the order's turn; USEC_INFINITY: drain_timeout */
+} OrderRequest;
+
+/* REQUEST is copied. DONE may be NULL. -ENOENT with a sentence: one of the names is no runner's. */
+int order_new(const Roster *roster, const OrderRequest *request, OrderDone done, void *userdata, Order **ret,
         char **reterr);
 Order *order_free(Order *order);
 DEFINE_CLEANUP(Order, order_free)
+
+/* Whether gitlab-runner is to be drained first, and within what. */
+bool order_wants_drain(const Order *order, uint64_t *ret_timeout_usec);
+
+/* NOTE is copied. */
+void order_set_note(Order *order, const char *note);
+
+/* The agent has withdrawn all by itself: that is the outcome of all that have none. */
+void order_settle(Order *order, Roster *roster);
 
 /* Gives the command to the runners. */
 void order_start(Order *order, Roster *roster);

@@ -54,8 +54,7 @@ static int print_answer(const Act *act, const char *line)
 }
 
 /* *ret_code is set if there is an agent; else a negative errno says that there is none. */
-static int ask_agent(
-        const Act *act, const char *runtime_dir, char *const *names, uint64_t timeout_usec, int *ret_code)
+static int ask_agent(const Act *act, const char *runtime_dir, const OrderRequest *request, int *ret_code)
 {
         _cleanup_close_ int fd = -1;
         _cleanup_free_ char *line = NULL;
@@ -63,7 +62,7 @@ static int ask_agent(
 
         if (r < 0)
                 return r;
-        r = control_ask(fd, act->name, names, timeout_usec, &line);
+        r = control_ask(fd, act->name, request->names, request->drain, request->timeout_usec, &line);
         if (r == -ETIME) {
                 (void)fprintf(stderr, "runner-registrar %s: time ran out; the agent goes on with it\n", act->name);
                 *ret_code = EXIT_AGAIN;
@@ -84,11 +83,13 @@ typedef struct Pass {
         bool answered;
 } Pass;
 
-static void on_pass_done(void *userdata, const OrderResult *results, size_t n)
+static void on_pass_done(void *userdata, const OrderResult *results, size_t n, const char *note)
 {
         Pass *pass = userdata;
 
         pass->answered = true;
+        if (note)
+                (void)fprintf(stderr, "runner-registrar %s: %s\n", pass->act->name, note);
         for (size_t i = 0; i < n; i++) {
                 pass->code = exit_code_worse(pass->code, results[i].code);
                 print_result(pass->act, results[i].name, results[i].code, results[i].message);
@@ -96,7 +97,7 @@ static void on_pass_done(void *userdata, const OrderResult *results, size_t n)
 }
 
 /* Sets *ret_code; -EBUSY: an agent, or another pass, has the lock. */
-static int pass(const CliContext *context, const Act *act, Config **config, char *const *names, uint64_t timeout_usec,
+static int pass(const CliContext *context, const Act *act, Config **config, const OrderRequest *request,
         char **reterr, int *ret_code)
 {
         _cleanup_(manager_freep) Manager *manager = NULL;
@@ -108,7 +109,7 @@ static int pass(const CliContext *context, const Act *act, Config **config, char
         if (r < 0)
                 return r;
         (void)take_ptr(*config);
-        int code = manager_pass(manager, act->command, names, timeout_usec, on_pass_done, &state, &why);
+        int code = manager_pass(manager, request, on_pass_done, &state, &why);
         if (why)
                 (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, why);
         if (code == EXIT_AGAIN && !state.answered)
@@ -126,16 +127,15 @@ static void nap(uint64_t usec)
 
 /* The agent if one runs, else a pass. One that has the lock and no socket yet is just starting, and another pass ends
  * by itself: both are worth a little patience. */
-static int carry_out(
-        const CliContext *context, const Act *act, Config **config, char *const *names, uint64_t timeout_usec)
+static int carry_out(const CliContext *context, const Act *act, Config **config, const OrderRequest *request)
 {
         for (unsigned tries = 0;; tries++) {
                 _cleanup_free_ char *why = NULL;
                 int code;
 
-                if (ask_agent(act, (*config)->runtime_dir, names, timeout_usec, &code) >= 0)
+                if (ask_agent(act, (*config)->runtime_dir, request, &code) >= 0)
                         return code;
-                int r = pass(context, act, config, names, timeout_usec, &why, &code);
+                int r = pass(context, act, config, request, &why, &code);
                 if (r >= 0)
                         return code;
                 if (r != -EBUSY || tries >= BUSY_TRIES) {
@@ -148,18 +148,23 @@ static int carry_out(
 
 static int run_act(const CliContext *context, const Act *act, int argc, char **argv)
 {
-        static const struct option options[] = {
+        static const struct option options[] = {{"drain", no_argument, NULL, 'd'},
                 {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {}};
         _cleanup_(config_freep) Config *config = NULL;
-        uint64_t timeout = USEC_INFINITY;
+        OrderRequest request = {.command = act->command, .timeout_usec = USEC_INFINITY};
         int option, code;
 
         while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0)
                 switch (option) {
+                case 'd':
+                        if (act->command != COMMAND_DEREGISTER)
+                                return cli_usage(act->name, "--drain belongs to deregister");
+                        request.drain = true;
+                        break;
                 case 't':
                         if (act->command != COMMAND_DEREGISTER)
                                 return cli_usage(act->name, "--timeout belongs to deregister and wait");
-                        if (cli_parse_timeout(optarg, &timeout) < 0)
+                        if (cli_parse_timeout(optarg, &request.timeout_usec) < 0)
                                 return cli_usage(
                                         act->name, "--timeout: '%s' is no time; expected one as 90s or 5min", optarg);
                         break;
@@ -174,7 +179,8 @@ static int run_act(const CliContext *context, const Act *act, int argc, char **a
         code = cli_load_config(context, act->command == COMMAND_DEREGISTER, &config);
         if (code != EXIT_DONE)
                 return code;
-        return carry_out(context, act, &config, argv + optind, timeout);
+        request.names = argv + optind;
+        return carry_out(context, act, &config, &request);
 }
 
 int cli_register(const CliContext *context, int argc, char **argv)
@@ -231,13 +237,17 @@ int cli_deregister(const CliContext *context, int argc, char **argv)
                 .name = "deregister",
                 .command = COMMAND_DEREGISTER,
                 .done = "withdrawn",
-                .help = "Usage: runner-registrar deregister [--timeout T] [NAME…]\n"
+                .help = "Usage: runner-registrar deregister [--drain] [--timeout T] [NAME…]\n"
                         "\n"
                         "Withdraws now: the entry leaves config.toml, then GitLab forgets the runner, or this "
                         "machine where\n"
                         "the runner is shared. Stays withdrawn until `register` or the next start of the service.\n"
                         "\n"
-                        "  --timeout T   stop waiting after this time (90s, 5min)\n",
+                        "  --drain       first let gitlab-runner finish its jobs and stop it. What still runs at\n"
+                        "                `drain_timeout`, or as T demands, is aborted; the exit code stays that of "
+                        "the\n"
+                        "                withdrawal\n"
+                        "  --timeout T   be done, or stop waiting, within this time (90s, 5min)\n",
         };
 
         return run_act(context, &act, argc, argv);

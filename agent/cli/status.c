@@ -23,7 +23,7 @@ static int ask_agent(const char *runtime_dir, char **ret)
         int r = control_connect(runtime_dir, &fd);
 
         if (r >= 0)
-                r = control_ask(fd, "status", NULL, 30 * USEC_PER_SEC, &line);
+                r = control_ask(fd, "status", NULL, false, 30 * USEC_PER_SEC, &line);
         if (r < 0)
                 return r;
         _cleanup_json_ json_t *answer = NULL;

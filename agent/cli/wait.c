@@ -27,7 +27,7 @@ static int wait_once(const char *runtime_dir, char *const *names, uint64_t timeo
         int r = control_connect(runtime_dir, &fd);
 
         if (r >= 0)
-                r = control_ask(fd, "wait", names, timeout_usec, &line);
+                r = control_ask(fd, "wait", names, false, timeout_usec, &line);
         if (r < 0)
                 return r;
         _cleanup_json_ json_t *answer = NULL;

@@ -72,13 +72,19 @@ class Reader:
 
 
 class Systemd:
-    """`active` says whether gitlab-runner runs; `jobs` is systemd's queue, as (unit, type); `killed` what was sent."""
+    """`active` says whether gitlab-runner runs; `jobs` is systemd's queue, as (unit, type); `killed` what was sent.
+
+    `service`, where there is one, is a gitlab-runner with a process of its own (gitlab_runner.py), and tells instead.
+    """
 
     def __init__(self, path: str):
         self.address = "unix:path=" + path
         self.active = False
         self.jobs: list[tuple[str, str]] = []
         self.killed: list[tuple[str, str, int]] = []
+        self.service: Any = None
+        self.clients: list[socket.socket] = []
+        self.sending = threading.Lock()
         self.changed = threading.Condition()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
@@ -119,11 +125,14 @@ class Systemd:
                 else:
                     client.sendall(answers.get(word, b"ERROR\r\n"))
             serial = 1
+            self.clients.append(client)
             while True:
                 call = self.read_call(stream)
                 if call["type"] == METHOD_CALL:
                     serial += 1
-                    client.sendall(self.answer(call, serial))
+                    answer = self.answer(call, serial)
+                    with self.sending:
+                        client.sendall(answer)
 
     @staticmethod
     def read(stream: Any, size: int) -> bytes:
@@ -173,12 +182,42 @@ class Systemd:
         align(message, 8)
         return bytes(message + body)
 
+    def signal(self, unit: str) -> None:
+        """Tells everyone that something of the unit has changed, though not what."""
+        fields, body = bytearray(), bytearray()
+        put(body, "s", "org.freedesktop.systemd1.Unit")
+        align(body, 4)
+        body += struct.pack("<I", 0)
+        align(body, 8)
+        body += struct.pack("<I", 0)
+        for code, of, value in [(1, "o", self.path_of(unit)), (2, "s", "org.freedesktop.DBus.Properties"),
+                                (3, "s", "PropertiesChanged"), (7, "s", "org.freedesktop.systemd1"), (8, "g", "sa{sv}as")]:
+            align(fields, 8)
+            put(fields, "yv", code, (of, value))
+        message = bytearray(b"l" + bytes([4, 0, 1]) + struct.pack("<III", len(body), 0x7fffffff, len(fields))) + fields
+        align(message, 8)
+        for client in list(self.clients):
+            with contextlib.suppress(OSError), self.sending:
+                client.sendall(bytes(message + body))
+
+    @staticmethod
+    def path_of(unit: str) -> str:
+        return "/org/freedesktop/systemd1/unit/" + re.sub(r"\W", "_", unit)
+
     def result(self, call: dict[str, Any]) -> tuple[str, Any] | tuple[()] | None:
         member, arguments = call.get("member"), call["arguments"]
         if member == "Hello":
             return "s", ":1.1"
         if member == "LoadUnit":
-            return "o", "/org/freedesktop/systemd1/unit/" + re.sub(r"\W", "_", arguments[0])
+            return "o", self.path_of(arguments[0])
+        if member in ("AddMatch", "RemoveMatch", "Subscribe"):
+            return ()
+        if member in ("StopUnit", "StartUnit") and self.service:
+            with self.changed:
+                self.killed.append((arguments[0], member, 0))
+                self.changed.notify_all()
+            getattr(self.service, "stop" if member == "StopUnit" else "start")()
+            return "o", "/job/1"
         if member == "Get":
             properties: dict[str, tuple[str, Any]] = {
                 "LoadState": ("s", "loaded"),
@@ -187,11 +226,15 @@ class Systemd:
                 "ExecMainStartTimestampMonotonic": ("t", int((time.clock_gettime(time.CLOCK_MONOTONIC) - 3600) * 1e6)
                                                     if time.clock_gettime(time.CLOCK_MONOTONIC) > 3600 else 1),
             }
+            if self.service:
+                properties.update(ActiveState=("s", self.service.state), MainPID=("u", self.service.pid))
             return ("v", properties[arguments[1]]) if arguments[1] in properties else None
         if member == "KillUnit":
             with self.changed:
                 self.killed.append((arguments[0], arguments[1], arguments[2]))
                 self.changed.notify_all()
+            if self.service:
+                self.service.kill(arguments[2])
             return ()
         if member == "ListJobs":
             return "a(usssoo)", self.marshal_jobs()
