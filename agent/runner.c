@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/host/processes.h"
 #include "agent/runner-plan.h"
 #include "agent/secret-reader.h"
 
@@ -194,6 +195,10 @@ static void on_told(void *userdata, Told told)
         Event event = event_make(r, EVENT_TOLD);
 
         r->asked_teller = false;
+        /* Only who leaves must know for certain; the others need not look through all processes. */
+        if (told == TOLD_UNSURE && lifecycle_state(r->lifecycle) == RUNNER_STATE_WITHDRAWING &&
+                processes_lack_neighbour())
+                told = TOLD_NOT_RUNNING;
         event.told = told;
         advance(r, &event);
 }

@@ -31,7 +31,7 @@ typedef struct RunnerContext {
         const Neighbour *neighbour;
         Facts facts;
         bool once;
-        void (*changed)(void *userdata, Runner *runner); /* its status may read differently now */
+        void (*changed)(void *userdata, Runner *runner);                /* its status may read differently now */
         void (*noticed)(void *userdata, Runner *runner, Notice notice); /* something an operator wants to hear of */
         void *userdata;
 } RunnerContext;

@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "agent/base/time.h"
-#include "agent/host/processes.h"
 #include "agent/host/systemd-call.h"
 
 #define MANAGER_PATH      "/org/freedesktop/systemd1"
@@ -92,11 +91,8 @@ static int on_load_state(sd_bus_message *reply, void *userdata, sd_bus_error *un
         if (error || sd_bus_message_read(reply, "v", "s", &state) < 0 || strcmp(state, "loaded") != 0)
                 /* No such unit: it may run in a container or from a shell, for all systemd knows. */
                 systemd_call_end(call, TOLD_UNSURE);
-        else {
-                call->unit_known = true;
-                if (systemd_call_get(call, UNIT_INTERFACE, "ActiveState", on_active_state) < 0)
-                        systemd_call_try_next(call);
-        }
+        else if (systemd_call_get(call, UNIT_INTERFACE, "ActiveState", on_active_state) < 0)
+                systemd_call_try_next(call);
         return 0;
 }
 
@@ -126,11 +122,8 @@ static void deliver(SystemdCall *call)
         NeighbourTellDone done = call->done.told;
         void *userdata = call->userdata;
         Told told = (Told)call->result;
-        bool unit_known = call->unit_known;
 
         (void)systemd_call_free(call);
-        if (told == TOLD_UNSURE && !unit_known && processes_lack_neighbour())
-                told = TOLD_NOT_RUNNING;
         done(userdata, told);
 }
 

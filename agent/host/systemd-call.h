@@ -18,7 +18,6 @@ struct SystemdCall {
         sd_event_source *timer_source;
         sd_event_source *turn_source; /* closes and opens buses, and delivers: never inside a bus's own callback */
         bool ended;
-        bool unit_known; /* systemd has the unit, so what it says of it is all there is to know */
         int result;
 
         int (*begin)(SystemdCall *call);    /* sends the first step */

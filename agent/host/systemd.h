@@ -48,8 +48,7 @@ typedef void (*NeighbourTellDone)(void *userdata, Told told);
 
 /* Sends the main process of UNIT a SIGHUP, so that it reads config.toml again. DONE comes exactly once, from the
  * loop, within NEIGHBOUR_TELL_USEC: TOLD_DONE once the signal is sent, TOLD_NOT_RUNNING if the unit is there and has
- * no process, or no process of the machine is one, else TOLD_UNSURE (too young, on its way down, or systemd does not
- * know it and the processes can't all be seen). Returns 0 or
+ * no process, else TOLD_UNSURE (too young, on its way down, no such unit, no systemd, not allowed). Returns 0 or
  * -ENOMEM. */
 int neighbour_tell(sd_event *event, const char *unit, NeighbourTellDone done, void *userdata, NeighbourTell **ret);
 
