@@ -276,6 +276,18 @@ class Machine:
         self.run("systemctl", "--no-block", *words, check=False)
         return self.wait_end(timeout)
 
+    def soft_reboot(self) -> None:
+        """Everything but the kernel, here the machine's first process, begins anew (systemd 254); until it is up."""
+        process = self.run("systemctl", "show", "--property=UserspaceTimestampMonotonic", "--value").stdout
+        self.run("systemctl", "--no-block", "soft-reboot", check=False)
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            done = self.run("systemctl", "show", "--property=UserspaceTimestampMonotonic", "--value", check=False)
+            if done.returncode == 0 and done.stdout != process:
+                self.run("systemctl", "is-system-running", "--wait", check=False)
+                return
+        raise AssertionError("no soft-reboot was made")
+
     def cut_power(self) -> None:
         """Nothing of it has a chance to say goodbye."""
         if self.process:
