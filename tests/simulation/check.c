@@ -114,6 +114,7 @@ static void note_forbidden(HostRunner *runner, const SimRequest *request)
         if (request->call != CALL_VERIFY || reply->transport != TRANSPORT_OK)
                 return;
         Doubt *doubt = doubt_of(runner, request->token);
+        doubt->ever += forbidden;
         if (forbidden && doubt->forbidden++ == 0)
                 doubt->since_usec = runner->host->world->now_usec;
         else if (!forbidden && reply->status == 200 && strcmp(reply->content_type, "text/html") != 0)
@@ -345,6 +346,17 @@ static void check_window(HostRunner *runner)
                         "does not note that the answer of a create was lost");
 }
 
+/* Nothing but GitLab's exact words counts as a proof. */
+static void check_counted(HostRunner *runner)
+{
+        const Record *record = lifecycle_record(runner->lifecycle);
+
+        if (record->token && record->dead_proofs > 0 &&
+                record->dead_proofs > doubt_of(runner, secret_data(record->token))->ever)
+                world_break(runner->host->world, INVARIANT_BLANKET, runner->host->index,
+                        "counts as a proof of death what is none");
+}
+
 void check_step(HostRunner *runner, const Action *action)
 {
         Host *host = runner->host;
@@ -356,6 +368,7 @@ void check_step(HostRunner *runner, const Action *action)
                 check_window(runner);
         if (host->diskless)
                 return;
+        check_counted(runner);
         if (runner->unjournalled[0] && sim_disk_holds(&host->disk, runner->unjournalled, true))
                 runner->unjournalled[0] = 0;
         if (runner->unjournalled[0] && host->disk.mutating_other && !runner->journal_tried && !host->disk.dead)
@@ -592,7 +605,7 @@ void check_stopped(Host *host, bool withdrawn)
         if (!host->healthy_since_stop || host->disk.full || host->disk.read_only || host->disk.sync_fails)
                 return;
         for (size_t i = 0; i < host->n_runners; i++)
-                if (count_entries(host, host->runners[i].name, token) > 0 && host->runners[i].had_token &&
+                if (count_entries(host, host->runners[i].name, token) > 0 && host->runners[i].stop_token[0] &&
                         is_of(host, token))
                         world_break(world, INVARIANT_NOTHING_LEFT, host->index,
                                 "config.toml has an entry after the withdrawal");
@@ -602,7 +615,7 @@ void check_stopped(Host *host, bool withdrawn)
                                 world_break(world, INVARIANT_NOTHING_LEFT, host->index,
                                         "runner %lld is left, and GitLab was well", (long long)i + 1);
         world_later(world, 20 * USEC_PER_SEC,
-                (SimEvent){.kind = SIM_CHECK, .host = host->index, .generation = host->start_generation});
+                (SimEvent){.kind = SIM_CHECK, .host = host->index, .generation = ++host->stops});
 }
 
 static size_t count_managers(const World *world, const Host *host, const SimRunner *row)
@@ -620,13 +633,18 @@ void check_withdrawn(Host *host)
 
         if (host->agent || !host->healthy_since_stop)
                 return;
-        for (size_t i = 0; i < world->gitlab->n; i++)
-                if (world->gitlab->runners[i].shared && world->gitlab->runners[i].exists &&
-                        count_managers(world, host, &world->gitlab->runners[i]) > 0) {
-                        world->counters.ghosts++;
-                        world_break(world, INVARIANT_NOTHING_LEFT, host->index,
-                                "its manager is left, and GitLab was well");
-                }
+        /* With a clock that was set back gitlab-runner may take the newer file for the older one, and poll on. */
+        if (host->jumped_usec > 0 && world->now_usec < host->jumped_usec + USEC_PER_DAY)
+                return;
+        /* Whose token people have changed meanwhile can't be asked to delete anything. */
+        for (size_t i = 0; i < host->n_runners; i++) {
+                const SimRunner *row = gitlab_find(world->gitlab, host->runners[i].stop_token);
+
+                if (!row || !row->shared || count_managers(world, host, row) == 0)
+                        continue;
+                world->counters.ghosts++;
+                world_break(world, INVARIANT_NOTHING_LEFT, host->index, "its manager is left, and GitLab was well");
+        }
 }
 
 /* ---- the whole ---- */

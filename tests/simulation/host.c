@@ -322,6 +322,7 @@ static void start_agent(Host *host)
                 return;
         int r = host->diskless ? open_diskless(host) : open_agent(host, &why);
         host->agent = true;
+        host->healthy_since_stop = false;
         if (host->disk.dead) {
                 host_die(host);
                 return;
@@ -480,7 +481,9 @@ void host_stop(Host *host, StopReason reason, DeregisterOn deregister_on, uint64
         for (size_t i = 0; i < host->n_runners && host->agent; i++) {
                 /* Who goes tries once more, whatever was told. */
                 host->runners[i].commanded = true;
-                host->runners[i].had_token = lifecycle_record(host->runners[i].lifecycle)->token != NULL;
+                const Record *record = lifecycle_record(host->runners[i].lifecycle);
+                (void)snprintf(host->runners[i].stop_token, TOKEN_MAX, "%s",
+                        record->token ? secret_data(record->token) : "");
                 Event event = {
                         .kind = EVENT_STOP,
                         .now = now,

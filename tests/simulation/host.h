@@ -24,6 +24,7 @@ typedef struct Window {
 typedef struct Doubt {
         char token[TOKEN_MAX];
         unsigned forbidden;
+        unsigned ever;
         uint64_t since_usec;
 } Doubt;
 
@@ -42,8 +43,8 @@ typedef struct HostRunner {
         bool wishing; /* for an edit of config.toml */
         Answer late;  /* a deliberate fault's */
         bool has_late;
-        bool had_token; /* when the agent was told to stop */
-        bool commanded; /* since then people, not rules, may have asked */
+        char stop_token[TOKEN_MAX]; /* what it had when the agent was told to stop */
+        bool commanded;             /* since then people, not rules, may have asked */
 
         Window window;
         char unjournalled[TOKEN_MAX]; /* an answer's token that stands in no file yet */
@@ -108,6 +109,7 @@ struct Host {
         bool look_armed;
 
         bool stopping;
+        uint64_t stops;
         bool withdrawn_wanted;   /* the stop under way withdraws */
         bool healthy_since_stop; /* GitLab answered all along */
         After after;

@@ -413,7 +413,7 @@ static void life_event(World *world, const SimEvent *event)
                 return;
         }
         if (event->kind == SIM_CHECK) {
-                if (host && event->generation == host->start_generation)
+                if (host && event->generation == host->stops)
                         check_withdrawn(host);
                 else if (!host && event->runner == CHECK_CALM)
                         calm(world);
@@ -492,7 +492,7 @@ static void lives_event(World *world, const SimEvent *event)
                 return;
         }
         if (event->kind == SIM_CHECK) {
-                if (event->host == 0 && event->generation == host->start_generation)
+                if (event->host == 0 && event->generation == host->stops)
                         check_withdrawn(host);
                 return;
         }

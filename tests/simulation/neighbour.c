@@ -106,12 +106,15 @@ static const char *neighbour_system_id(const Host *host, char buffer[static SYST
         return system_id_valid(buffer) ? buffer : NULL;
 }
 
-/* A request for jobs that was sent before the change, and arrives after it. */
+/* A request for jobs that was sent before the change, and arrives after it. One that is longer on its way than the
+ * agent's two deletes makes the manager again: a window of the protocol, and GitLab drops such managers in time. */
+#define ON_THE_WAY_USEC (30 * USEC_PER_MSEC)
+
 void neighbour_on_the_way(Host *host)
 {
         for (size_t i = 0; i < host->neighbour.n; i++)
                 if (world_chance(host->world, 4))
-                        world_later(host->world, world_below(host->world, 1500 * USEC_PER_MSEC),
+                        world_later(host->world, world_below(host->world, ON_THE_WAY_USEC),
                                 (SimEvent){
                                         .kind = SIM_POLL,
                                         .host = host->index,
@@ -134,10 +137,11 @@ void neighbour_poll(Host *host, SimEvent event)
         neighbour->poll_armed = false;
         if (!neighbour->runs)
                 return;
-        if (sim_disk_mtime(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME) > neighbour->mtime_nsec)
-                neighbour_load(host);
+        /* Jobs are asked for with what was read last; the file is looked at in between. */
         for (size_t i = 0; i < neighbour->n && system_id; i++)
                 (void)gitlab_poll(host->world, neighbour->tokens[i], system_id, host->index);
+        if (sim_disk_mtime(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME) > neighbour->mtime_nsec)
+                neighbour_load(host);
         if (neighbour->polls_left > 0) {
                 neighbour->polls_left--;
                 arm_poll(host, POLL_USEC);
