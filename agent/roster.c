@@ -129,13 +129,13 @@ static int compare_entries(const void *a, const void *b)
 /* No LIST: config.toml can't be read now; once it can, roster_entries() tells. */
 static int entry_index_make(const EntryList *list, EntryIndex *ret)
 {
-        if (!list)
-                return 0;
-        ret->entries = calloc(list->n_entries + 1, sizeof(*ret->entries));
+        size_t n = list ? list->n_entries : 0;
+
+        ret->entries = calloc(n + 1, sizeof(*ret->entries));
         if (!ret->entries)
                 return -ENOMEM;
         ret->n = 0;
-        for (size_t i = 0; i < list->n_entries; i++)
+        for (size_t i = 0; i < n; i++)
                 if (list->entries[i].name)
                         ret->entries[ret->n++] = &list->entries[i];
         qsort(ret->entries, ret->n, sizeof(*ret->entries), compare_entries);
