@@ -163,7 +163,7 @@ class Host:
         self.secrets = os.path.join(self.path, "secrets")
         # Put before the program: strace, unshare and the like.
         self.wrapper: list[str] = []
-        self.environment = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS") if key in os.environ}
+        self.environment = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS") if key in os.environ}
         self.environment["HOME"] = self.path
         self.systemd = Systemd(os.path.join(self.path, "bus"))
         self.environment["DBUS_SYSTEM_BUS_ADDRESS"] = self.systemd.address
