@@ -8,7 +8,6 @@
 #include "agent/core/text.h"
 #include "config/value.h"
 
-/* Rows on a command line that reach the table's end are our bug: 24 are enough for any. */
 typedef struct Parser {
         Invocation *invocation;
         const RunnersCommand *command;
@@ -18,7 +17,6 @@ typedef struct Parser {
         const Parameter *given[INVOCATION_ARGUMENTS_MAX]; /* beside invocation->arguments */
         const char *choices[RUNNERS_ROWS_MAX];
         size_t n_choices;
-        bool token_from; /* given, whatever it says */
 } Parser;
 
 int invocation_usage(const RunnersCommand *command, const char *format, ...)
@@ -131,7 +129,6 @@ static int take_common(Parser *parser, CommonId id, const char *value)
                 return parse_source(parser, name, value, &inv->access_token);
         case COMMON_TOKEN_FROM:
                 inv->token_from = secret_source_free(inv->token_from);
-                parser->token_from = true;
                 return parse_source(parser, name, value, &inv->token_from);
         case COMMON_API_VERSION:
                 if (strcmp(value, "v3") != 0 && strcmp(value, "v4") != 0)
@@ -270,14 +267,13 @@ static const Parameter *find_parameter(const RunnersCommand *command, const char
         return NULL;
 }
 
-static int add_choice(Parser *parser, const char *name)
+static void add_choice(Parser *parser, const char *name)
 {
         for (size_t i = 0; i < parser->n_choices; i++)
                 if (strcmp(parser->choices[i], name) == 0)
-                        return 0;
+                        return;
         if (parser->n_choices < RUNNERS_ROWS_MAX)
                 parser->choices[parser->n_choices++] = name;
-        return 0;
 }
 
 /* The row's own word, if NAME chooses a row. */
@@ -289,13 +285,12 @@ static const char *find_choice(const RunnersCommand *command, const char *name)
         return NULL;
 }
 
-static int take_parameter(Parser *parser, const Parameter *p, const char *name, const char *value)
+static int take_parameter(Parser *parser, const Parameter *p, const char *value)
 {
         Invocation *inv = parser->invocation;
         Argument argument = {.name = p->name};
         char option[ENDPOINT_OPTION_MAX];
 
-        (void)name;
         (void)parameter_option(p, option);
         for (size_t i = 0; i < inv->n_arguments; i++)
                 if (parser->given[i] == p)
@@ -352,14 +347,14 @@ static int take_option(Parser *parser, const char *word)
         const char *choice = find_choice(parser->command, name);
 
         if (choice)
-                (void)add_choice(parser, choice);
+                add_choice(parser, choice);
         if (p && p->type == PARAMETER_BOOLEAN)
-                return take_parameter(parser, p, name, take_boolean(parser, inlined));
+                return take_parameter(parser, p, take_boolean(parser, inlined));
         if (p || (id != _COMMON_MAX && runners_common(id)->value)) {
                 value = take_value(parser, inlined);
                 if (!value)
                         return invocation_usage(parser->command, "--%s needs a value", name);
-                return p ? take_parameter(parser, p, name, value) : take_common(parser, id, value);
+                return p ? take_parameter(parser, p, value) : take_common(parser, id, value);
         }
         if (id == _COMMON_MAX && !choice)
                 return invocation_usage(parser->command, "unknown option %s", value_quote(name, quoted));

@@ -26,7 +26,7 @@ static bool is_ghost(const Session *session, Slice manager)
 
 /* The manager by which the token is proven. To verify is to be heard of, so the one that was heard of last is the
  * least disturbed by it; among ghosts only it is the one that goes first. */
-static bool choose_witness(const Session *session, Slice managers, Slice *ret)
+static bool choose_witness(Slice managers, Slice *ret)
 {
         SliceCursor cursor = slice_enter(managers);
         Slice manager, contacted, best = {0};
@@ -44,7 +44,6 @@ static bool choose_witness(const Session *session, Slice managers, Slice *ret)
                         found = true;
                 }
         }
-        (void)session;
         return found;
 }
 
@@ -95,7 +94,7 @@ static int delete_manager(Session *session, const char *system_id)
         return EXIT_DONE;
 }
 
-/* Deletes MANAGER, unless it is the WITNESS's, which went first, or it is none any more. *RET: it is gone. */
+/* Deletes MANAGER; if not seen just now (FRESH), only after another look. *RET: it is gone. */
 static int delete_ghost(Session *session, const Invocation *invocation, Slice manager, bool fresh, bool *ret)
 {
         _cleanup_free_ char *system_id = NULL;
@@ -144,7 +143,7 @@ static int prune_for_real(Session *session, const Invocation *invocation, Slice 
         int code = session_read_secrets(session, endpoint_get(ENDPOINT_VERIFY));
         if (code != EXIT_DONE)
                 return code;
-        if (!choose_witness(session, managers, &witness) || !slice_member(witness, "system_id", &value) ||
+        if (!choose_witness(managers, &witness) || !slice_member(witness, "system_id", &value) ||
                 slice_text(value, &system_id) < 0)
                 return EXIT_FAILED;
         code = prove_token(session, invocation, system_id);

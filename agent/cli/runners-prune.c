@@ -90,7 +90,7 @@ static Fact read_filters(const Pruning *p, Slice details)
         return all;
 }
 
-/* Asks ENDPOINT's rows of a runner. *RET_OUTCOME is -1 where this GitLab, or this token's role, can't tell. */
+/* Asks for the rows of a runner's list. *RET_TOLD is false where this GitLab, or this token's role, can't tell. */
 static int ask_rows(Pruning *p, EndpointId row, int64_t id, Pending *pending, bool *ret_told)
 {
         const Endpoint *endpoint = endpoint_get(row);
