@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 from case import CONFIG, DONE, FAST, USAGE, Case
+from host import PROGRAM
 
 from report import main
 
@@ -176,7 +177,7 @@ class Check(Case):
     def test_output_that_can_not_be_written(self):
         self.write(self.runner())
         with open("/dev/full", "w", encoding="utf-8") as full:
-            done = subprocess.run([os.environ["RUNNER_REGISTRAR"], "-c", self.host.config, "check"], stdout=full,
+            done = subprocess.run([PROGRAM, "-c", self.host.config, "check"], stdout=full,
                                   stderr=subprocess.PIPE, env=self.host.environment, check=False)
         self.assertNotEqual(done.returncode, DONE)
 

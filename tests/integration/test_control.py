@@ -11,6 +11,7 @@ import stat
 import subprocess
 
 from case import AGAIN, DONE, FAST, REFUSED, USAGE, Case
+from host import PROGRAM
 
 from report import main
 
@@ -171,7 +172,7 @@ class Socket(Case):
 
     def test_many_clients(self):
         self.enrolled_agent()
-        commands = [subprocess.Popen([os.environ["RUNNER_REGISTRAR"], "-c", self.host.config, "verify"],
+        commands = [subprocess.Popen([PROGRAM, "-c", self.host.config, "verify"],
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.host.environment)
                     for _ in range(30)]
         self.assertEqual({command.wait(30) for command in commands}, {DONE})
@@ -199,7 +200,7 @@ class Socket(Case):
 
 class Wait(Case):
     def start_waiting(self, *words):
-        process = subprocess.Popen([os.environ["RUNNER_REGISTRAR"], "-c", self.host.config, "wait", *words],
+        process = subprocess.Popen([PROGRAM, "-c", self.host.config, "wait", *words],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.host.environment)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)

@@ -10,7 +10,7 @@ import time
 import unittest
 
 from case import FAILED, FAST, Case, quiet
-from host import Host, Watch
+from host import PROGRAM, Host, Watch
 
 from report import main
 
@@ -168,7 +168,7 @@ class ConfigToml(Case):
                              "inject=fsync,fdatasync:delay_enter=500000"]
         # A search for leaks can't be done under strace.
         environment = {**self.host.environment, "ASAN_OPTIONS": "detect_leaks=0"}
-        process = subprocess.Popen([*self.host.wrapper, os.environ["RUNNER_REGISTRAR"], "-c", self.host.config, "deregister"],
+        process = subprocess.Popen([*self.host.wrapper, PROGRAM, "-c", self.host.config, "deregister"],
                                    env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self.addCleanup(process.wait)
         watch.wait(20)
@@ -256,7 +256,7 @@ class State(Case):
         """No socket, but the lock."""
         self.gitlab.fault(operation="register", kind="hang", count=None)
         self.host.configure(registration_token="instance")
-        process = subprocess.Popen([os.environ["RUNNER_REGISTRAR"], "-c", self.host.config, "register"],
+        process = subprocess.Popen([PROGRAM, "-c", self.host.config, "register"],
                                    env=self.host.environment, stderr=subprocess.DEVNULL)
         self.gitlab.wait_requests(operation="register", arrived=1)
         self.run_command("register", code=FAILED)

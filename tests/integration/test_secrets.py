@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 from case import FAST, Case
-from host import Host
+from host import PROGRAM, Host
 
 from report import main
 
@@ -134,7 +134,7 @@ class Secrets(Case):
             self.skipTest("this machine keeps no core files")
         self.gitlab.fault(operation="register", kind="hang")
         self.host.configure(registration_token="instance")
-        self.assertFalse(ends_with_core([os.environ["RUNNER_REGISTRAR"], "-c", self.host.config, "run"],
+        self.assertFalse(ends_with_core([PROGRAM, "-c", self.host.config, "run"],
                                         lambda: self.gitlab.wait_requests(operation="register", arrived=1)))
 
     def test_memory_is_not_for_others(self):
