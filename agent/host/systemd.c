@@ -1,10 +1,15 @@
 #include "agent/host/systemd.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-login.h>
+
+/* A path, and the names of a hierarchy's controllers. */
+#define GROUP_LINE_MAX 8192
 
 int systemd_notify_ready(void)
 {
@@ -61,11 +66,62 @@ bool systemd_unit_is_service(bool notify_socket, bool invocation_id, const char 
         return (notify_socket || invocation_id) && is_service(unit);
 }
 
+/* The path of our control group in the hierarchy that systemd keeps: `0::/…`, or `N:name=systemd:/…`. */
+static const char *group_of(char *line)
+{
+        char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+
+        if (!path)
+                return NULL;
+        *path = 0;
+        line[strcspn(line, "\n")] = 0;
+        path[1 + strcspn(path + 1, "\n")] = 0;
+        return controllers[1] == 0 || strcmp(controllers + 1, "name=systemd") == 0 ? path + 1 : NULL;
+}
+
+int systemd_unit_from_group(const char *path, char **ret_unit, char **ret_user_unit)
+{
+        _cleanup_free_ char *copy = strdup(path), *unit = NULL, *manager = NULL;
+        char *rest = NULL;
+
+        if (!copy)
+                return -ENOMEM;
+        /* The innermost service is the one; what is around it is the container that we are in, if any. */
+        for (char *part = strtok_r(copy, "/", &rest); part; part = strtok_r(NULL, "/", &rest))
+                if (is_service(part) && replace_string(is_user_manager(part) ? &manager : &unit, part) < 0)
+                        return -ENOMEM;
+        *ret_user_unit = manager ? take_ptr(unit) : NULL;
+        *ret_unit = manager ? take_ptr(manager) : take_ptr(unit);
+        return 0;
+}
+
+/* Without asking what sd_pid_get_unit() asks first: the group of process 1, which a sandbox may hide (ProtectProc=,
+ * and for users other than root already as `invisible`). */
+static int read_own_group(char **ret_unit, char **ret_user_unit)
+{
+        FILE *file = fopen("/proc/self/cgroup", "re");
+        char line[GROUP_LINE_MAX];
+        int r = 0;
+
+        if (!file)
+                return 0;
+        while (!*ret_unit && r >= 0 && fgets(line, sizeof(line), file)) {
+                const char *path = group_of(line);
+
+                if (path)
+                        r = systemd_unit_from_group(path, ret_unit, ret_user_unit);
+        }
+        (void)fclose(file);
+        return r;
+}
+
 int systemd_unit_read(SystemdUnit *ret)
 {
         _cleanup_free_ char *unit = NULL, *user_unit = NULL;
 
         if (sd_pid_get_unit(0, &unit) == -ENOMEM || sd_pid_get_user_unit(0, &user_unit) == -ENOMEM)
+                return -ENOMEM;
+        if (!unit && access("/proc/1/cgroup", F_OK) < 0 && read_own_group(&unit, &user_unit) < 0)
                 return -ENOMEM;
         bool started = systemd_unit_is_service(getenv("NOTIFY_SOCKET"), getenv("INVOCATION_ID"), unit, user_unit);
 

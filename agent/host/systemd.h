@@ -32,6 +32,9 @@ typedef struct SystemdUnit {
 int systemd_unit_read(SystemdUnit *ret);
 void systemd_unit_done(SystemdUnit *unit);
 
+/* The units that a control group's PATH names, where libsystemd can't tell; NULL: none. Returns 0 or -ENOMEM. */
+int systemd_unit_from_group(const char *path, char **ret_unit, char **ret_user_unit);
+
 /* The rule behind it: NOTIFY_SOCKET and INVOCATION_ID are set or not, the system's and the user's unit are as
  * sd_pid_get_unit() and sd_pid_get_user_unit() tell (NULL: none). */
 bool systemd_unit_is_service(bool notify_socket, bool invocation_id, const char *unit, const char *user_unit);

@@ -82,6 +82,32 @@ static void test_unit(void **state)
                         fail_msg("%s", cases[i].what);
 }
 
+static void test_group(void **state)
+{
+        static const struct {
+                const char *path, *unit, *user_unit;
+        } cases[] = {
+                {"/system.slice/" US, US, NULL},
+                {"/system.slice/system-agent.slice/agent@1.service", "agent@1.service", NULL},
+                {"/machine.slice/systemd-nspawn@build.service/payload/system.slice/" US, US, NULL},
+                {"/user.slice/user-1000.slice/user@1000.service/app.slice/agent.service", "user@1000.service",
+                        "agent.service"},
+                {"/user.slice/user-1000.slice/session-1.scope", NULL, NULL},
+                {"/init.scope", NULL, NULL},
+                {"/", NULL, NULL},
+                {"", NULL, NULL},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *unit = NULL, *user_unit = NULL;
+
+                assert_int_equal(systemd_unit_from_group(cases[i].path, &unit, &user_unit), 0);
+                if (strcmp(unit ? unit : "", cases[i].unit ? cases[i].unit : "") != 0 ||
+                        strcmp(user_unit ? user_unit : "", cases[i].user_unit ? cases[i].user_unit : "") != 0)
+                        fail_msg("%s: %s, %s", cases[i].path, unit, user_unit);
+        }
+}
+
 /* --- notifications */
 
 static void receive(int fd, char *buffer, size_t size)
@@ -508,6 +534,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_jobs),
                 cmocka_unit_test(test_unit),
+                cmocka_unit_test(test_group),
                 cmocka_unit_test(test_notify),
                 cmocka_unit_test_setup_teardown(test_tell, set_up_with_bus, tear_down),
                 cmocka_unit_test_setup_teardown(test_reason, set_up_with_bus, tear_down),
