@@ -352,6 +352,12 @@ static Action debts_next(Lifecycle *l)
                         continue;
                 if (lifecycle_out_of_time(l))
                         return debt_unclear(l, "there was no time left for it");
+                /* The one before met the throttle. Who goes tries all the same: there is no later. */
+                if (l->told_usec > l->now.boottime_usec && !withdrawing(l) && !l->stopping &&
+                        url_equal(debt->target.url, l->plan.target.url)) {
+                        keep_for(l, l->told_usec - l->now.boottime_usec, l->told_rule);
+                        continue;
+                }
                 return debt_begin(l, debt);
         }
         return debts_end(l);

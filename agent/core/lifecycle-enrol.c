@@ -152,6 +152,11 @@ static Action adopt_failed(Lifecycle *l)
 {
         Record *record = l->record;
 
+        if (l->state == RUNNER_STATE_RECOVERING) {
+                for (size_t i = 0; i < l->n_candidates; i++)
+                        entries_give_up(l, l->candidates[i].token);
+                return recover_climb(l);
+        }
         if (record->token && l->plan.flow != FLOW_AUTHENTICATION_TOKEN) {
                 set_standing(l, VERDICT_DEAD);
                 /* Only a person enrols it anew. */
@@ -201,6 +206,15 @@ static Action adopt_next(Lifecycle *l)
         if (l->candidate >= l->n_candidates)
                 return adopt_failed(l);
         return act_send(l, CALL_VERIFY, token_arguments(l, l->candidates[l->candidate].token), adopt_judged);
+}
+
+Action adopt_others(Lifecycle *l)
+{
+        if (collect_candidates(l) < 0)
+                return enrol_no_memory(l);
+        /* The first is the record's own, which has been asked about. */
+        l->candidate = 1;
+        return adopt_next(l);
 }
 
 Action enrol_start(Lifecycle *l)

@@ -276,6 +276,11 @@ Action verify_start(Lifecycle *l);
 Action source_check(Lifecycle *l);
 Action rotate_start(Lifecycle *l);
 Action recover_start(Lifecycle *l);
+
+/* Recovery, in between: what else this host may have is tried, and when none of it works, the ladder goes on. */
+Action adopt_others(Lifecycle *l);
+Action recover_climb(Lifecycle *l);
+
 Action withdraw_start(Lifecycle *l);
 Action hand_back_start(Lifecycle *l);
 Action debts_start(Lifecycle *l);

@@ -77,24 +77,29 @@ static Action recover_with_secret(Lifecycle *l, const Event *event)
         return act_prepare(l, recover_prepared);
 }
 
-static Action recover_verified(Lifecycle *l, const Event *event)
+Action recover_climb(Lifecycle *l)
 {
-        const Judgement *j = event->judgement;
         const Record *record = l->record;
 
-        l->standing = j->verdict;
-        if (j->verdict == VERDICT_ALIVE) {
-                verify_alive(l, j);
-                return act_decide(l);
-        }
-        if (j->verdict != VERDICT_DEAD)
-                return recover_later(l, j);
         /* A reset would lock out those who share the runner, should it be alive for them; and a create that is open
          * is not to be forgotten over it. */
         if (l->plan.flow == FLOW_ACCESS_TOKEN && record->runner_id > 0 && record->ours &&
                 record->intent.kind != INTENT_CREATE)
                 return act_read_secret(l, recover_with_secret);
         return recover_anew(l);
+}
+
+static Action recover_verified(Lifecycle *l, const Event *event)
+{
+        const Judgement *j = event->judgement;
+
+        l->standing = j->verdict;
+        if (j->verdict == VERDICT_ALIVE) {
+                verify_alive(l, j);
+                return act_decide(l);
+        }
+        /* Another token of this host may work: one that it owes, or one that somebody has put into config.toml. */
+        return j->verdict == VERDICT_DEAD ? adopt_others(l) : recover_later(l, j);
 }
 
 /* A token is replaced only by a GitLab that can tell: one that calls all of them dead (a database that is being
