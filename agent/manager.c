@@ -428,7 +428,9 @@ int manager_readiness(Manager *m, char *const *names)
 
                 if (!selected(runner, names) || runner_enrolled(runner))
                         continue;
-                if (lifecycle_state(runner_lifecycle(runner)) == RUNNER_STATE_REFUSED)
+                /* A refusal of before the start is asked again in a moment: what was wrong may be mended. */
+                if (lifecycle_state(runner_lifecycle(runner)) == RUNNER_STATE_REFUSED &&
+                        lifecycle_attempt(runner_lifecycle(runner)) > 0)
                         refused++;
                 else
                         waiting++;
