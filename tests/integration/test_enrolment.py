@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 
 from case import AGAIN, CONFIG, DONE, FAST, REFUSED, Case, quiet
-from host import Host
+from host import PROGRAM, Host
 
 from report import main
 
@@ -429,6 +430,29 @@ runners:
         self.assertEqual(done.returncode, DONE, done.stderr)
         self.assertEqual([entry["name"] for entry in self.host.entries()], ["build-1", "build-2"])
         self.assertEqual(len(self.gitlab.runners()), 2)
+
+    def test_configuration_folder_and_what_is_dropped_into_it(self):
+        done = subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True)
+        if os.geteuid() != 0 or done.returncode != 0:
+            self.skipTest("needs root and a mount namespace")
+        self.host.configure(registration_token="instance")
+        source = self.host.secret("group", self.gitlab.registration_tokens["group"])
+        for name in ("b.ini", "a.ini"):
+            self.write("etc/conf.d/" + name, f"[runner {name[0]}]\nurl = {self.gitlab.url}\nregistration_token = {source}\n"
+                                             "executor = shell\n")
+        shutil.copy(self.host.config, os.path.join(self.host.path, "etc/config.ini"))
+        os.chmod(os.path.join(self.host.path, "etc/config.ini"), 0o600)
+        # /etc/runner-registrar may not exist here: a layer over /etc holds it.
+        upper = os.path.join(self.host.path, "upper")
+        os.mkdir(upper)
+        script = (f"mount -t tmpfs none {upper} && mkdir {upper}/u {upper}/w && cp -a {self.host.path}/etc {upper}/u/runner-registrar && "
+                  f"mount -t overlay overlay -o lowerdir=/etc,upperdir={upper}/u,workdir={upper}/w /etc && exec \"$@\"")
+        wrapper = ["unshare", "-m", "sh", "-c", script, "sh", PROGRAM]
+        if subprocess.run([*wrapper, "--version"], check=False, capture_output=True).returncode != 0:
+            self.skipTest("no overlay over /etc here")
+        done = subprocess.run([*wrapper, "register"], check=False, capture_output=True, text=True, env=self.host.environment)
+        self.assertEqual(done.returncode, DONE, done.stderr)
+        self.assertEqual(sorted(entry["name"] for entry in self.host.entries()), ["a", "b", "build-1"])
 
     def test_names_select(self):
         self.host.configure(registration_token="instance")

@@ -155,6 +155,56 @@ class ConfigToml(Case):
                                          f"&& (cat /dev/zero >{self.host.state_dir}/fill; true) 2>/dev/null")
         self.assert_refused_before_anything_is_sent("state")
 
+    def fill_while_registering(self, folder):
+        """The disk of FOLDER fills up while GitLab makes the runner, and has room again later."""
+        self.host.wrapper = in_namespace(f"mount -t tmpfs -o size=256k,mode=700 none {folder}")
+        self.gitlab.fault(operation="register", kind="delay", seconds=1)
+        agent = self.start_agent()
+        self.gitlab.wait_requests(operation="register", arrived=1)
+        inside = f"/proc/{agent.process.pid}/root"
+        fill = os.open(f"{inside}{folder}/fill", os.O_CREAT | os.O_WRONLY)
+        size = 65536
+        while size:
+            try:
+                os.write(fill, b"x" * size)
+            except OSError:
+                size //= 2
+        os.close(fill)
+        self.gitlab.wait_requests(operation="register")
+        return agent, inside
+
+    @needs_namespaces
+    def test_disk_of_config_toml_fills_up_after_the_request(self):
+        folder = os.path.dirname(self.host.config_toml)
+        agent, inside = self.fill_while_registering(folder)
+        status = agent.wait_status(lambda r: r["runner_id"] and r["reason"])
+        self.assertIn("config.toml", status["reason"])
+        self.assertEqual(self.host.state()["token"], self.gitlab.runners()[0]["token"])
+        os.unlink(f"{inside}{folder}/fill")
+        agent.wait_status(lambda r: os.path.exists(inside + self.host.config_toml))
+        with open(inside + self.host.config_toml, encoding="utf-8") as f:
+            self.assertIn(self.gitlab.runners()[0]["token"], f.read())
+        self.assertEqual(len(self.gitlab.runners()), 1)
+
+    @needs_namespaces
+    def test_disk_of_the_state_fills_up_after_the_request(self):
+        os.mkdir(self.host.state_dir, 0o700)
+        agent, inside = self.fill_while_registering(self.host.state_dir)
+        agent.wait_status(lambda r: r["runner_id"] and self.host.entries())
+        token = self.gitlab.runners()[0]["token"]
+        self.assertEqual(self.host.entry()["token"], token)
+        # And were the power to go now, the journal has it.
+        with open(f"{inside}{self.host.state_dir}/build-1.journal", encoding="utf-8", errors="replace") as f:
+            self.assertIn(token, f.read())
+        os.unlink(f"{inside}{self.host.state_dir}/fill")
+
+        def saved(_):
+            with open(f"{inside}{self.host.state_dir}/build-1.json", encoding="utf-8") as f:
+                return json.load(f)["token"] == token
+        agent.wait_status(saved)
+        self.assertEqual(agent.stop(), 0)
+        self.assert_nothing_left()
+
     def test_changed_between_our_read_and_our_write(self):
         if not shutil.which("strace"):
             self.skipTest("no strace here")
