@@ -299,7 +299,8 @@ class Machine:
     def clone_of_disk(self, name: str, machine_id: str | None = None) -> Machine:
         """Another machine with the same disk. This one must be off, and stay off."""
         assert self.process is None
-        subprocess.run(["umount", self.root], check=True)
+        if os.path.ismount(self.root):
+            subprocess.run(["umount", self.root], check=True)
         clone = Machine(self.lab, name, machine_id, [self.upper, *self.layers])
         self.lab.machines.append(clone)
         return clone
@@ -307,7 +308,8 @@ class Machine:
     def close(self) -> None:
         self.cut_power()
         self.console.close()
-        subprocess.run(["umount", self.root], check=False, stderr=subprocess.DEVNULL)
+        if os.path.ismount(self.root):
+            subprocess.run(["umount", self.root], check=False)
         self.group.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -148,6 +148,17 @@ class Service(Boots):
         self.assertEqual(machine.status()["debts"], [])
         self.assertEqual(self.done(CREATING, mark), [])
 
+    def test_stop_timeout_may_be_longer_than_the_units(self):
+        """The agent asks systemd for the time that it needs."""
+        machine = self.machine(agent={"stop_timeout": "4s"})
+        machine.write("/etc/systemd/system/runner-registrar.service.d/short.conf", "[Service]\nTimeoutStopSec=1s\n")
+        machine.boot()
+        machine.wait_enrolled()
+        self.gitlab.down()
+        machine.run("systemctl", "stop", "runner-registrar")
+        self.assertEqual(machine.show("Result"), "success")
+        self.assertEqual(len(self.debts(machine)), 1)
+
     def test_stop_hands_back_where_only_a_poweroff_withdraws(self):
         for when in ("poweroff", "never"):
             with self.subTest(deregister_on=when):
