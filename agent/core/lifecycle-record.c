@@ -266,9 +266,12 @@ int lifecycle_adopt(Lifecycle *l, const Candidate *c, const Identity *identity, 
         Record *record = l->record;
         int64_t id = identity->runner_id > 0 ? identity->runner_id : c->runner_id;
         bool equal = record->token && secret_equal(record->token, c->token);
-        /* An id that only a file tells is good enough to keep what is ours, not to delete another. */
+        /* An id that only a file tells is good enough to keep what is ours; but only GitLab's word spares the old
+         * token its debt. A runner has one token at a time: if it is the same runner after all, the old one is dead,
+         * and the debt is paid without harm. */
         bool same = equal || (record->token && id > 0 && id == record->runner_id);
-        bool other = record->token && !same && identity->runner_id > 0 && record->runner_id > 0;
+        bool other =
+                record->token && !equal && (identity->runner_id == 0 || identity->runner_id != record->runner_id);
         bool ours = same ? record->ours : c->ours, owed_ours;
         uint64_t obtained = c->obtained_at_usec;
 

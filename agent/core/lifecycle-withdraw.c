@@ -39,6 +39,8 @@ static Action withdraw_told(Lifecycle *l, const Event *event)
         /* Of little time, some is kept for the call itself. */
         if (l->stopping && rest > usec_sub(l->stop_deadline_usec, l->now.boottime_usec) / 2)
                 rest = usec_sub(l->stop_deadline_usec, l->now.boottime_usec) / 2;
+        if (rest == 0)
+                return debts_start(l);
         return act_sleep(l, rest, "until gitlab-runner polls with the token no more", withdraw_pay);
 }
 

@@ -36,6 +36,7 @@ typedef struct World {
         Plan plan;
         Life life;
         Weather weather;
+        bool old;  /* GitLab tells no ids and no times, and has no managers */
         bool calm; /* no fault, no foreign hand */
 
         WorldRunner runners[WORLD_RUNNERS_MAX + 1]; /* by id */
@@ -54,6 +55,8 @@ typedef struct World {
         Secret *given;
         bool commanded;
         unsigned steps_at_once;
+        void (*before_step)(struct World *w);
+        void (*after_step)(struct World *w);
         unsigned long calls[_CALL_MAX];
 } World;
 
@@ -153,7 +156,10 @@ static inline void world_check_tokens(World *w)
                 bool kept =
                         listed(w, runner->token) || saved_holds(w, runner->token) || journal_holds(w, runner->token);
                 w->filed[runner->token] = w->filed[runner->token] || kept;
-                if (w->filed[runner->token] && !kept && runner->ours)
+                /* Where memory runs out, whose it is may be forgotten, and then it is withdrawn as another's. */
+                if (w->filed[runner->token] && !kept && w->before_step)
+                        runner->lost = true;
+                else if (w->filed[runner->token] && !kept && runner->ours)
                         fail_msg("seed %llu: token %u of runner %lld is in no file any more",
                                 (unsigned long long)w->seed, runner->token, (long long)id);
         }
@@ -166,8 +172,16 @@ static inline void give(World *w, WorldRunner *runner, bool with_token)
         char text[24];
 
         w->judgement.verdict = VERDICT_ALIVE;
-        w->judgement.identity.has_expiry = true;
+        if (w->old && !with_token) {
+                w->judgement.text_only = true;
+                return;
+        }
+        w->judgement.identity.has_expiry = !w->old;
         w->judgement.identity.runner_id = id_of(w, runner);
+        if (w->old) {
+                w->given = life_secret(token_text(runner->token, (char[24]){}));
+                return;
+        }
         w->judgement.identity.expires_at_usec = w->life.now.realtime_usec + 6 * USEC_PER_HOUR;
         if (!with_token)
                 w->judgement.identity.expires_at_usec = lifecycle_record(w->life.l)->token_expires_at_usec;
@@ -231,7 +245,9 @@ static inline void gitlab_act(World *w, const Action *action)
                 }
                 break;
         case CALL_DELETE_MANAGER:
-                if (runner) {
+                if (w->old)
+                        w->judgement = (Judgement){.verdict = VERDICT_AMBIGUOUS, .no_route = true};
+                else if (runner) {
                         w->judgement.verdict = VERDICT_ALIVE;
                         w->judgement.gone = !runner->manager;
                         runner->manager = false;
@@ -389,7 +405,11 @@ static inline void world_trace(const World *w, const Event *event, const Action 
 static inline void world_take(World *w, const Event *event)
 {
         assert_true(++w->steps_at_once < 2000);
+        if (w->before_step)
+                w->before_step(w);
         Action action = lifecycle_step(w->life.l, event);
+        if (w->after_step)
+                w->after_step(w);
         Lifecycle *l = w->life.l;
 
         world_trace(w, event, &action);
@@ -450,6 +470,18 @@ static inline void world_entries_event(World *w, bool learn)
                 secret_free(tokens[i]);
 }
 
+/* What has been handed over is held; only without memory it is a lost answer. */
+static inline void check_given(World *w, unsigned token)
+{
+        const Lifecycle *l = w->life.l;
+        WorldRunner *runner = runner_of(w, token);
+
+        if (!runner || record_holds(l->record, token) || (l->has_answer && token_number(l->answer.token) == token))
+                return;
+        assert_non_null(w->before_step);
+        runner->lost = true;
+}
+
 /* Carries the action out and hands its result back; a result that was waited for is never ignored. */
 static inline void world_result(World *w)
 {
@@ -504,7 +536,10 @@ static inline void world_result(World *w)
         }
         w->action.kind = ACTION_KEEP;
         int error = event.error;
+        unsigned given = action.kind == ACTION_SEND ? token_number(w->given) : 0;
         world_take(w, &event);
+        if (given > 0)
+                check_given(w, given);
         if (w->action.kind == ACTION_KEEP)
                 fail_msg(
                         "seed %llu: the result of action %u was not taken", (unsigned long long)w->seed, action.kind);

@@ -168,7 +168,8 @@ static void test_adopts_a_newer_token(void **state)
         } rows[] = {
                 {{ALIVE_ID(42), SAVE}, true, 0},  /* rotated by somebody */
                 {{ALIVE_ID(99), SAVE}, false, 1}, /* another runner */
-                {{TEXT_200, SAVE}, false, 0},     /* an old GitLab does not tell: nothing is deleted */
+                {{TEXT_200, SAVE}, false,
+                        1}, /* an old GitLab does not tell: if it is the same, the old token is dead */
         };
 
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
