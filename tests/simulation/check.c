@@ -232,7 +232,6 @@ static void note_told(HostRunner *runner, const SimRequest *request)
         runner->told_usec[request->call] = world->now_usec + strtoull(reply->retry_after, NULL, 10) * USEC_PER_SEC -
                                            request->answer_usec - USEC_PER_SEC;
         (void)memcpy(runner->told_token[request->call], request->token, sizeof(request->token));
-        runner->commanded = false;
 }
 
 void check_answer(HostRunner *runner, const SimRequest *request, bool maybe_acted)
@@ -306,6 +305,7 @@ static void check_words(HostRunner *runner)
         Command command;
         Outcome outcome;
         if (lifecycle_take_outcome(runner->lifecycle, &command, &outcome)) {
+                runner->commanded = runner->host->stopping;
                 if (has_secret(outcome.message))
                         world_break(world, INVARIANT_NO_SECRET, runner->host->index, "answers with a token");
                 free(outcome.message);
@@ -579,7 +579,8 @@ static size_t count_entries(const Host *host, const char *name, char token[stati
         if (!text || entry_list_read(text, size, &list, NULL) < 0)
                 return 0;
         for (size_t i = 0; i < list->n_entries; i++)
-                if (list->entries[i].name && strcmp(list->entries[i].name, name) == 0) {
+                if (list->entries[i].name && strcmp(list->entries[i].name, name) == 0 && list->entries[i].url &&
+                        strcmp(list->entries[i].url, host->runners[0].plan.target.url) == 0) {
                         n++;
                         (void)snprintf(token, TOKEN_MAX, "%s",
                                 list->entries[i].token ? secret_data(list->entries[i].token) : "");

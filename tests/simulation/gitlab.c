@@ -266,6 +266,7 @@ static void create(World *world, SimRequest *request)
         SimRunner *runner = add_runner(world, request->host, by_access);
         (void)snprintf(runner->marker, sizeof(runner->marker), "%s", request->marker);
         runner->runner = request->runner;
+        runner->withdrawal_wanted = host_is_leaving(world->hosts[request->host]);
         world->counters.creations++;
         request->acted = true;
         request->acted_on = runner->id;

@@ -496,10 +496,18 @@ void host_stop(Host *host, StopReason reason, DeregisterOn deregister_on, uint64
         stop_progress(host);
 }
 
+bool host_is_leaving(const Host *host)
+{
+        return (host->stopping && host->withdrawn_wanted) ||
+               (host->deregistered_usec > 0 && host->world->now_usec < host->deregistered_usec + USEC_PER_MINUTE);
+}
+
 void host_command(Host *host, Command command)
 {
-        if (command == COMMAND_DEREGISTER)
+        if (command == COMMAND_DEREGISTER) {
                 want_withdrawal(host);
+                host->deregistered_usec = host->world->now_usec;
+        }
         for (size_t i = 0; i < host->n_runners && host->agent && !host->stopping; i++) {
                 Event event = {.kind = EVENT_COMMAND, .now = sim_clock_now(&host->clock), .command = command};
                 HostRunner *runner = &host->runners[i];

@@ -110,6 +110,7 @@ struct Host {
 
         bool stopping;
         uint64_t stops;
+        uint64_t deregistered_usec;
         bool withdrawn_wanted;   /* the stop under way withdraws */
         bool healthy_since_stop; /* GitLab answered all along */
         After after;
@@ -139,6 +140,9 @@ void host_power_cut(Host *host);
 
 /* Stops the agent in order; what comes then, AFTER says. */
 void host_stop(Host *host, StopReason reason, DeregisterOn deregister_on, uint64_t timeout_usec, After after);
+
+/* Whether what it still makes is to go at once. */
+bool host_is_leaving(const Host *host);
 
 void host_command(Host *host, Command command);
 void host_reload(Host *host);

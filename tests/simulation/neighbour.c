@@ -222,6 +222,13 @@ void neighbour_rewrite(Host *host, SimEvent event)
         if (!host->up)
                 return;
         sim_disk_poke(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, text, strlen(text));
+        /* It writes what it loaded: of its own tokens, what came in between is lost. */
+        for (size_t i = 0; i < host->world->gitlab->n; i++) {
+                SimRunner *row = &host->world->gitlab->runners[i];
+
+                if (row->exists && row->by_neighbour && row->host == host->index && !host_has_token(host, row->token))
+                        row->touched = true;
+        }
         host_config_changed(host);
 }
 
