@@ -218,8 +218,13 @@ static int load_record(
         *ret_refused = false;
         if (r >= 0 && !cloned)
                 return 0;
-        if (r >= 0 || (r != -ENOENT && cloned)) {
+        if (r >= 0) {
+                /* The sibling's record stays until ours is saved in its place, as the first thing its lifecycle does:
+                 * without one a crash in between would make the sibling's entry look like ours. */
                 *ret = record_free(*ret);
+                (void)store_journal_clear(context->store, name);
+                r = -ENOENT;
+        } else if (r != -ENOENT && cloned) {
                 (void)store_forget(context->store, name, NULL);
                 r = -ENOENT;
         }
