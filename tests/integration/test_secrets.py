@@ -31,7 +31,8 @@ class Secrets(Case):
 
     def process_words(self, agent):
         words = b""
-        for name in ("cmdline", "environ"):
+        # What is no core file's is no other user's either: the environment shows itself to root only.
+        for name in ("cmdline", "environ") if os.geteuid() == 0 else ("cmdline",):
             with open(f"/proc/{agent.process.pid}/{name}", "rb") as f:
                 words += f.read()
         return words.decode(errors="replace")
