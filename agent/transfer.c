@@ -190,7 +190,8 @@ static int set_headers(Transfer *t, const Request *request)
         if (r >= 0)
                 r = add_header(t, request->want_json ? "Accept: application/json" : "Accept:");
         if (r >= 0)
-                r = add_header(t, t->body ? "Content-Type: application/json" : "Content-Type:");
+                r = add_header(
+                        t, request_has_content_type(request) ? "Content-Type: application/json" : "Content-Type:");
         if (r >= 0)
                 r = add_token(t, "PRIVATE-TOKEN", request->private_token);
         if (r >= 0)

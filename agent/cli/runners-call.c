@@ -50,7 +50,7 @@ static int print_request(Session *session, const Request *request)
         (void)printf("%s %s\n", request->method, url);
         if (request->want_json)
                 (void)printf("Accept: application/json\n");
-        if (request->body)
+        if (request_has_content_type(request))
                 (void)printf("Content-Type: application/json\n");
         if (request->private_token)
                 (void)printf("PRIVATE-TOKEN: ***\n");

@@ -165,6 +165,11 @@ static int build_probe(const CallArguments *arguments, Request *ret)
         return r;
 }
 
+bool request_has_content_type(const Request *request)
+{
+        return request->body || (request->want_json && strcmp(request->method, "GET") != 0);
+}
+
 int request_build(Call call, const CallArguments *arguments, Request *ret)
 {
         const Attributes *attributes = arguments->attributes;

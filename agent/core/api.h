@@ -45,6 +45,11 @@ typedef struct Request {
 
 void request_done(Request *request);
 
+/* Whether `Content-Type: application/json` goes out: with every body, and with every write. A GitLab that is
+ * read-only answers a write that does not call itself JSON, even an empty one, with a redirect to a page instead of
+ * the refusal that says so (lib/gitlab/middleware/read_only/controller.rb). */
+bool request_has_content_type(const Request *request);
+
 /* A runner's attributes as configured; NULL and -1 are not sent. */
 typedef struct Attributes {
         char *description;
