@@ -44,6 +44,8 @@ class Instance:
 
     def guarded(self, request: Request) -> Answer:
         try:
+            if self.leads_away(request):
+                return Answer(301, [("Location", self.world.settings.external_url + "/")])
             self.check_read_only(request)
             return self.routed(request)
         except ApiError as refusal:
@@ -51,6 +53,12 @@ class Instance:
                 text = refusal.body.get("message") or refusal.body.get("error")
                 return Answer(refusal.status, [("Content-Type", "text/plain"), *refusal.headers], str(text).encode())
             return json_answer(refusal.status, refusal.body, list(refusal.headers))
+
+    def leads_away(self, request: Request) -> bool:
+        """A write that does not call itself JSON is taken for a browser's: it is sent to the last page, with the refusal
+        in its session [lib/gitlab/middleware/read_only/controller.rb]."""
+        media = (request.header("content-type") or "").split(";")[0].strip().lower()
+        return self.world.settings.read_only is True and request.method in WRITES and media != "application/json"
 
     def check_read_only(self, request: Request) -> None:
         """[lib/gitlab/middleware/read_only/controller.rb]: verify is a write too."""

@@ -72,6 +72,9 @@ class ReadOnly(Case):
                              ("POST", "/runners/reset_authentication_token"), ("DELETE", f"/runners/{runner['id']}")):
             self.is_(self.call(method, path, {"token": runner["token"]}, token="root"), 403, words)
         self.is_(self.get("/runners"), 200)
+        # Without JSON's media type it is a browser's.
+        reply = self.is_(self.call("DELETE", f"/runners/{runner['id']}", token="root"), 301)
+        self.assertEqual(reply.headers["location"], "http://gitlab.example.com/")
         self.gitlab.settings(read_only="organization")
         self.assertEqual(self.is_(self.post("/runners", {}), 503).headers["retry-after"], "60")
         self.gitlab.settings(read_only="organization_open")
