@@ -7,6 +7,7 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
+#include "agent/clone.h"
 #include "agent/control.h"
 #include "agent/hook.h"
 #include "agent/host/systemd.h"
@@ -148,6 +149,10 @@ static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
                 system_id_from_random(random, made);
         }
         memcpy(m->system_id, made, sizeof(made));
+        /* Before the id, which is one of the signs that this is a clone. */
+        r = *ret_cloned ? clone_blank_tokens(m->config_toml, m->config, reterr) : 0;
+        if (r < 0)
+                return r;
         _cleanup_free_ char *why = NULL;
         r = config_toml_system_id_write(m->config_toml, made, &why);
         if (r < 0 && made[0] == 's' && !there && !m->options.once) {

@@ -33,8 +33,10 @@ from typing import Any
 from root import HERE, TOP, Unavailable, base_root, install_tree
 
 sys.path.insert(0, os.path.join(TOP, "tests", "gitlab"))
+sys.path.insert(1, os.path.join(TOP, "tests", "integration"))
 
 from client import GitLab  # noqa: E402
+from host import Watch  # noqa: E402
 
 # Far beyond what anything here takes.
 PATIENCE = 30.0
@@ -217,6 +219,18 @@ class Machine:
             return tomllib.loads(self.read("/etc/gitlab-runner/config.toml")).get("runners", [])
         except FileNotFoundError:
             return []
+
+    def wait_entries(self, condition: Callable[[list[dict[str, Any]]], bool], timeout: float = PATIENCE) -> None:
+        """Until config.toml's entries are as CONDITION says; woken by each change of its folder."""
+        until = time.monotonic() + timeout
+        watch = Watch(self.path("/etc/gitlab-runner"))
+        try:
+            while not condition(self.entries()):
+                if time.monotonic() >= until:
+                    raise AssertionError(f"config.toml never came to be so: {self.entries()}")
+                watch.wait(until - time.monotonic())
+        finally:
+            watch.close()
 
     # Its life
 

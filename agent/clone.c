@@ -1,0 +1,53 @@
+#include "agent/clone.h"
+
+#include "agent/core/entry.h"
+#include "agent/base/url.h"
+
+static bool is_siblings(const Entry *entry, const Config *config)
+{
+        const RunnerConfig *runner = entry->name ? config_find_runner(config, entry->name) : NULL;
+
+        return runner && !runner->authentication_token && url_equal(runner->url, entry->url) &&
+               entry_is_usable(entry);
+}
+
+static int edit(const Secret *bytes, const Config *config, const EntryList *list, Secret **ret)
+{
+        _cleanup_secret_ Secret *blank = NULL;
+        EntryEdit *edits = calloc(list->n_entries + 1, sizeof(*edits));
+        EntryResult *results = calloc(list->n_entries + 1, sizeof(*results));
+        TomlError error = {};
+        size_t n = 0;
+        int r = edits && results ? secret_new("", 0, &blank) : -ENOMEM;
+
+        for (size_t i = 0; r >= 0 && i < list->n_entries; i++)
+                if (is_siblings(&list->entries[i], config))
+                        edits[n++] = (EntryEdit){
+                                .kind = ENTRY_EDIT_UPSERT, .index = list->entries[i].index, .token = blank};
+        if (r >= 0 && n > 0) {
+                r = entry_edits_apply(secret_data(bytes), secret_size(bytes), edits, n, results, ret, &error);
+                if (r >= 0)
+                        entry_results_done(results, n);
+        }
+        free(edits);
+        free(results);
+        return r;
+}
+
+int clone_blank_tokens(ConfigToml *ct, const Config *config, char **reterr)
+{
+        _cleanup_secret_ Secret *bytes = NULL, *edited = NULL;
+        _cleanup_(entry_list_freep) EntryList *list = NULL;
+        TomlError error = {};
+        FileInfo info;
+
+        /* What we can't read gitlab-runner can't use, or it is said a moment later. */
+        if (config_toml_read(ct, &bytes, &info, NULL) < 0)
+                return 0;
+        int r = entry_list_read(secret_data(bytes), secret_size(bytes), &list, &error);
+        if (r >= 0)
+                r = edit(bytes, config, list, &edited);
+        if (r == -EBADMSG)
+                return 0;
+        return r < 0 || !edited ? r : config_toml_replace(ct, &info, edited, reterr);
+}

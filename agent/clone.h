@@ -1,0 +1,12 @@
+#pragma once
+
+/* What a clone finds on its disk and must not use. */
+
+#include "agent/config-toml.h"
+#include "config/config.h"
+
+/* Blanks the tokens of the entries that are CONFIG's, so that gitlab-runner, which may start before we have enrolled,
+ * doesn't poll as the machine that this disk was copied from: that would make a manager of ours under its runner. All
+ * else in the entry stays for the enrolment to come, and a token that many machines share is ours as well. Returns 0,
+ * also where no file can be read; *reterr is set on failure. */
+int clone_blank_tokens(ConfigToml *ct, const Config *config, char **reterr);
