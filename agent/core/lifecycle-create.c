@@ -123,7 +123,7 @@ static Action answer_is_create(Lifecycle *l)
         record->lost_in_row = 0;
         /* Hosts that were enrolled in one second do not verify in one minute. */
         lifecycle_set_due(l, DUE_VERIFY,
-                l->plan.verify_interval_usec - random_below(&l->random, l->plan.verify_interval_usec / 2),
+                l->plan.verify_interval_usec - random_below(&l->random, l->plan.verify_interval_usec / 4),
                 "verify_interval");
         /* A created runner has no manager yet: verifying makes it, and GitLab knows this machine. */
         if (l->plan.flow == FLOW_ACCESS_TOKEN && l->plan.configured)
