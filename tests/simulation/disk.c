@@ -212,6 +212,8 @@ static void names_apply(Names *names, const NameOp *op)
 
 static void directory_drop_ops(Directory *directory, size_t n)
 {
+        if (n == 0)
+                return;
         for (size_t i = 0; i < n; i++)
                 inode_unref(directory->ops[i].inode);
         directory->n_ops -= n;
