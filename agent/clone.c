@@ -1,7 +1,7 @@
 #include "agent/clone.h"
 
-#include "agent/core/entry.h"
 #include "agent/base/url.h"
+#include "agent/core/entry.h"
 
 static bool is_siblings(const Entry *entry, const Config *config)
 {

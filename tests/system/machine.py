@@ -16,6 +16,7 @@ killed has started and mounted ends with it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -136,6 +137,29 @@ def put(root: str, path: str, text: str, mode: int = 0o644) -> None:
 def read(path: str) -> str:
     with open(path, encoding="utf-8") as f:
         return f.read()
+
+
+def make_folder(place: str) -> tuple[str, int]:
+    """A folder of a script's own, and the lock that says so; beside the roots, as an overlay can't lie on an overlay.
+    Those of scripts that were killed are removed."""
+    with open(os.path.join(place, "labs.lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in os.listdir(place):
+            if not name.startswith("lab-"):
+                continue
+            claim = os.open(os.path.join(place, name), os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(os.path.join(place, name), ignore_errors=True)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(claim)
+        folder = tempfile.mkdtemp(prefix="lab-", dir=place)
+        os.chmod(folder, 0o755)
+        claim = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(claim, fcntl.LOCK_EX)
+        return folder, claim
 
 
 class ControlGroup:
@@ -417,9 +441,7 @@ class Lab:
 
     def __init__(self, release: str = "bookworm", **gitlab_options: Any):
         self.base = base_root(release)
-        # An overlay can't lie on an overlay: beside the roots.
-        self.folder = tempfile.mkdtemp(prefix="t", dir=os.path.dirname(self.base))
-        os.chmod(self.folder, 0o755)
+        self.folder, self.claim = make_folder(os.path.dirname(self.base))
         # What boots in a test can do without, and see better with; the neighbour; and we.
         self.furniture = os.path.join(self.folder, "furniture")
         self.neighbour = os.path.join(self.folder, "neighbour")
@@ -458,6 +480,7 @@ class Lab:
             machine.close()
         self.gitlab.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self.claim)
 
     def machine(self, name: str, machine_id: str | None = "", bare: bool = False) -> Machine:
         """A machine that is off; MACHINE_ID "": one made from its name; None: as the root has it. BARE: neither the

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests: timeout=900
 """Images and their clones: each machine gets an identity of its own, and none touches what is its sibling's."""
 
 import os
@@ -43,6 +44,26 @@ class Clones(Boots):
         self.assertEqual({runner["id"] for runner in self.gitlab.runners()}, runners)
         self.assertNotIn(original["token"], self.tokens_used(mark))
         self.assertEqual(self.done(DELETING + REPLACING, mark), [])
+
+    def test_clone_that_can_not_enrol_yet_does_not_work_as_its_sibling(self):
+        """gitlab-runner starts without waiting for GitLab, and its poll with that token would make a manager."""
+        image = self.enrolled(name="image", gitlab_runner=True)
+        image.cut_power()
+        original = self.assert_one_runner(image)
+        place = image.path("/etc/gitlab-runner/config.toml")
+        with open(place, "a", encoding="utf-8") as f:
+            f.write("  environment = [\"KEPT=1\"]\n")
+        self.gitlab.fault(operation="register", kind="status", status=502, count=None)
+        mark = self.gitlab.mark()
+        clone = image.clone_of_disk("a", A)
+        clone.boot()
+        self.gitlab.wait_requests(operation="register", since=mark)
+        clone.wait_said("Configuration loaded, 1 runners", "gitlab-runner.service")
+        self.assertEqual([entry["token"] for entry in clone.entries()], [""])
+        self.gitlab.clear_faults()
+        clone.run("runner-registrar", "register")
+        self.assertEqual([entry["environment"] for entry in clone.entries()], [["KEPT=1"]])
+        self.assertNotIn(original["token"], self.tokens_used(mark))
 
     def test_clone_goes_and_leaves_its_sibling_alone(self):
         image = self.enrolled(name="image")

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests: timeout=900
 """From nothing to a registered host: cloud-init and packages, on machines that have never seen us."""
 
 import hashlib

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests: timeout=900
 """The life of a host on a real systemd: it starts, is restarted, stopped, rebooted, switched off; §8 row by row."""
 
 import machine as machines

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests: timeout=900
 """The sandbox of the unit: it denies what it promises to, the agent can do all of its work in it, and where it is in the
 way the message says what to write into which unit. And the credentials, which arrive only there."""
 
