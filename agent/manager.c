@@ -10,6 +10,7 @@
 #include "agent/clone.h"
 #include "agent/control.h"
 #include "agent/hook.h"
+#include "agent/host/notice.h"
 #include "agent/host/systemd.h"
 #include "agent/leave.h"
 #include "agent/neighbour.h"
@@ -57,6 +58,10 @@ struct Manager {
         uint64_t publish_after_usec;
         Leave *leave;
         bool stopping;
+        Notices *notices;
+        bool taken;   /* the cloud takes this host */
+        bool telling; /* … and is being told that we are gone */
+        bool told;    /* … and was */
         char *status_text;
 };
 
@@ -274,6 +279,7 @@ Manager *manager_free(Manager *m)
                 (void)order_free(m->orders[i]);
         (void)control_free(m->control);
         (void)leave_free(m->leave);
+        (void)notices_free(m->notices);
         (void)neighbour_query_cancel(m->neighbour_query);
         (void)roster_free(m->roster);
         (void)hook_free(m->hook);
@@ -542,6 +548,24 @@ static void publish_soon(Manager *m)
         (void)sd_event_source_set_enabled(m->publish_source, SD_EVENT_ONESHOT);
 }
 
+static void on_cloud_told(void *userdata)
+{
+        Manager *m = userdata;
+
+        m->telling = false;
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
+/* All is withdrawn. The process stays until it is told to go: whoever started it would start it again. */
+static int end_stop(Manager *m)
+{
+        if (m->taken && !m->told) {
+                m->told = m->telling = true;
+                notices_tell_gone(m->notices, on_cloud_told, m);
+        }
+        return !m->telling && leave_may_exit(m->leave) ? sd_event_exit(m->event, 0) : 0;
+}
+
 static int on_changed(sd_event_source *source, void *userdata)
 {
         Manager *m = userdata;
@@ -555,8 +579,8 @@ static int on_changed(sd_event_source *source, void *userdata)
         /* What happened last is told before the end, too; the stop's deadline and the hook's own are its bounds. */
         if (!hook_idle(m->hook))
                 return 0;
-        if (m->stopping && !leave_is_open(m->leave) && leave_may_exit(m->leave) && roster_stopped(m->roster))
-                return sd_event_exit(m->event, 0);
+        if (m->stopping && !leave_is_open(m->leave) && roster_stopped(m->roster))
+                return end_stop(m);
         if (m->options.once && m->n_orders == 0)
                 return sd_event_exit(m->event, 0);
         return 0;
@@ -601,8 +625,64 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
         (void)systemd_notify_stopping();
         m->stopping = true;
         leave_by_signal(m->leave);
+        if (!leave_is_open(m->leave)) {
+                Now now;
+
+                /* The cloud's notice came before, and the withdrawal is under way or done. */
+                m->disk->ops->now(m->disk, &now);
+                bound_stop(m, usec_add(now.boottime_usec, m->config->stop_timeout_usec));
+        }
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
         return 0;
+}
+
+/* ---- the cloud ---- */
+
+static uint64_t to_boottime(const Manager *m, uint64_t realtime_usec)
+{
+        Now now;
+
+        if (realtime_usec == 0 || realtime_usec == USEC_INFINITY)
+                return realtime_usec;
+        m->disk->ops->now(m->disk, &now);
+        return usec_add(now.boottime_usec, usec_sub(realtime_usec, now.realtime_usec));
+}
+
+static void on_notice(void *userdata, const CloudNotice *notice)
+{
+        Manager *m = userdata;
+        const char *kind = cloud_notice_kind_to_string(notice->kind);
+        bool leaves = notice->kind == CLOUD_NOTICE_PREEMPTION || notice->kind == CLOUD_NOTICE_TERMINATION;
+        bool has_deadline = notice->deadline_usec != 0 && notice->deadline_usec != USEC_INFINITY;
+        char deadline[TIME_RFC3339_MAX] = "";
+
+        if (has_deadline)
+                (void)time_format_rfc3339(notice->deadline_usec, deadline);
+        log_message(m->log, leaves ? LOG_WARNING : LOG_INFO, LOG_FIELDS(.message_id = MESSAGE_ID_CLOUD_NOTICE),
+                "The cloud announces: %s (%s)%s%s%s", kind, notice->reference, has_deadline ? ", until " : "",
+                deadline, leaves ? "" : "; nothing is done about it");
+        hook_tell_notice(m->hook, kind, deadline, notice->reference);
+        if (!leaves)
+                return;
+        start_runners(m);
+        m->stopping = m->taken = true;
+        leave_by_notice(m->leave, notice->kind == CLOUD_NOTICE_PREEMPTION ? STOP_PREEMPTION : STOP_TERMINATE,
+                to_boottime(m, notice->deadline_usec));
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
+static void watch_cloud(Manager *m)
+{
+        unsigned termination = m->config->termination;
+        unsigned clouds = (termination & CONFIG_TERMINATION_AWS ? (unsigned)CLOUD_AWS : 0) |
+                          (termination & CONFIG_TERMINATION_GCP ? (unsigned)CLOUD_GCP : 0) |
+                          (termination & CONFIG_TERMINATION_AZURE ? (unsigned)CLOUD_AZURE : 0);
+
+        m->notices = notices_free(m->notices);
+        int r = notices_new(
+                m->event, m->http, m->log, clouds, termination & CONFIG_TERMINATION_AUTO, on_notice, m, &m->notices);
+        if (r < 0)
+                log_warning(m->log, NULL, "The cloud's notices are not watched: %s", strerror(-r));
 }
 
 /* ---- reload ---- */
@@ -649,8 +729,11 @@ static void reload(Manager *m)
         m->config->state_dir = keep[0];
         m->config->runtime_dir = keep[1];
         m->config->config_toml = keep[2];
+        bool other_cloud = config->termination != m->config->termination;
         (void)config_free(m->config);
         m->config = take_ptr(config);
+        if (other_cloud)
+                watch_cloud(m);
         leave_configure(m->leave, m->config);
         entries_set_concurrent(m->entries, m->config->concurrent);
         (void)hook_set_program(m->hook, m->config->hook);
@@ -738,6 +821,7 @@ int manager_run(Manager *m)
         r = leave_watch(m->leave);
         if (r < 0)
                 log_warning(m->log, NULL, "'%s' is not watched: %s", m->config->drain_unit, strerror(-r));
+        watch_cloud(m);
         start_when_known(m);
         publish(m);
         (void)systemd_notify_ready();

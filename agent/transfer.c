@@ -62,6 +62,7 @@ static size_t on_header(char *data, size_t one, size_t size, void *userdata)
                 {"X-Next-Page", offsetof(Reply, next_page)},
                 {"Link", offsetof(Reply, link)},
                 {"X-Total", offsetof(Reply, total)},
+                {"ETag", offsetof(Reply, etag)},
         };
         Transfer *t = userdata;
 
@@ -180,8 +181,49 @@ static int add_request_id(Transfer *t)
         return add_header(t, line);
 }
 
+/* Just what was asked for: some sign what is sent. */
+static int set_foreign_headers(Transfer *t, const Request *request)
+{
+        for (Secret **line = request->headers; line && *line; line++) {
+                int r = add_header(t, secret_data(*line));
+                if (r < 0)
+                        return r;
+        }
+        int r = 0;
+        if (t->body && request->content_type) {
+                _cleanup_free_ char *line = NULL;
+
+                if (asprintf(&line, "Content-Type: %s", request->content_type) < 0) {
+                        line = NULL;
+                        return -ENOMEM;
+                }
+                r = add_header(t, line);
+        }
+        if (r < 0)
+                return r;
+        SET(t, CURLOPT_HTTPHEADER, t->headers);
+        SET(t, CURLOPT_USERAGENT, "runner-registrar");
+        return 0;
+}
+
+/* Debian 11's curl lacks the signing; then AWS answers that it is missing. */
+static int set_signature(Transfer *t, const Request *request)
+{
+        if (!request->signing_key)
+                return 0;
+#if LIBCURL_VERSION_NUM >= 0x074b00
+        SET(t, CURLOPT_AWS_SIGV4, request->signing_scope);
+        SET(t, CURLOPT_USERPWD, secret_data(request->signing_key));
+        return 0;
+#else
+        return -EOPNOTSUPP;
+#endif
+}
+
 static int set_headers(Transfer *t, const Request *request)
 {
+        if (request->foreign)
+                return set_foreign_headers(t, request);
         int r = add_request_id(t);
 
         /* Without a value: removes what curl would send by itself. A server need not be asked before a kilobyte. */
@@ -438,6 +480,8 @@ static int set_all(Transfer *t, const TransferCommon *common, const Request *req
                 r = set_method(t, request);
         if (r >= 0)
                 r = set_headers(t, request);
+        if (r >= 0)
+                r = set_signature(t, request);
         return r;
 }
 

@@ -42,5 +42,8 @@
 /* State or system id belong to another machine; they are made anew. */
 #define MESSAGE_ID_CLONE_DETECTED "c6948ed5ceec47a1b88c69db75e2ed93"
 
+/* The cloud has announced that it takes this instance, or disturbs it. */
+#define MESSAGE_ID_CLOUD_NOTICE "35c2762a3d324ca9bf8fee5d8d4f69a5"
+
 /* Rotation is left to gitlab-runner; the real times stand in config.toml. */
 #define MESSAGE_ID_HANDED_BACK "36c5dbdf5abb4ded815a2de1d11ad230"

@@ -41,6 +41,13 @@ typedef struct Request {
         bool want_json;        /* Accept: application/json */
         uint64_t timeout_usec; /* for the whole transfer */
         size_t body_max;       /* of the answer; 0: REPLY_BODY_MAX */
+
+        /* For other servers than GitLab: a cloud's metadata, its API. */
+        bool foreign;             /* sends nothing of what GitLab's clients send */
+        const char *content_type; /* of the body, static; NULL: JSON */
+        Secret **headers;         /* further lines, "Name: value", NULL-terminated; NULL: none */
+        Secret *signing_key;      /* AWS Signature 4: "ID:SECRET"; NULL: not signed */
+        char *signing_scope;      /* "aws:amz:REGION:SERVICE" */
 } Request;
 
 void request_done(Request *request);
@@ -49,6 +56,9 @@ void request_done(Request *request);
  * read-only answers a write that does not call itself JSON, even an empty one, with a redirect to a page instead of
  * the refusal that says so (lib/gitlab/middleware/read_only/controller.rb). */
 bool request_has_content_type(const Request *request);
+
+/* Adds a header line; it is taken over, also on -ENOMEM. NULL for LINE reports -ENOMEM. */
+int request_add_header(Request *request, Secret *line);
 
 /* A runner's attributes as configured; NULL and -1 are not sent. */
 typedef struct Attributes {

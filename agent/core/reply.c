@@ -29,6 +29,7 @@ void reply_done(Reply *reply)
         free(reply->next_page);
         free(reply->link);
         free(reply->total);
+        free(reply->etag);
         *reply = (Reply){0};
 }
 

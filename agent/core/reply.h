@@ -39,6 +39,7 @@ typedef struct Reply {
         char *next_page;
         char *link;
         char *total;
+        char *etag;
 } Reply;
 
 #define REPLY_BODY_MAX   (1024 * 1024)

@@ -19,7 +19,29 @@ void request_done(Request *request)
         secret_free(request->body);
         secret_free(request->private_token);
         secret_free(request->runner_token);
+        for (Secret **line = request->headers; line && *line; line++)
+                secret_free(*line);
+        free(request->headers);
+        secret_free(request->signing_key);
+        free(request->signing_scope);
         *request = (Request){0};
+}
+
+int request_add_header(Request *request, Secret *line)
+{
+        size_t n = 0;
+
+        while (request->headers && request->headers[n])
+                n++;
+        Secret **headers = line ? realloc(request->headers, (n + 2) * sizeof(*headers)) : NULL;
+        if (!headers) {
+                secret_free(line);
+                return -ENOMEM;
+        }
+        headers[n] = line;
+        headers[n + 1] = NULL;
+        request->headers = headers;
+        return 0;
 }
 
 static const Argument *find_argument(const Argument *arguments, size_t n, const Parameter *parameter)

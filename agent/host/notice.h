@@ -1,0 +1,62 @@
+#pragma once
+
+/* Hears from the cloud that it is about to take this instance, and tells it when we are gone. */
+
+#include <systemd/sd-event.h>
+
+#include "agent/base/log.h"
+#include "agent/core/notice.h"
+#include "agent/http.h"
+
+typedef struct Notices Notices;
+
+/* A notice that is new, or has a new deadline. From the loop; must not free the Notices. */
+typedef void (*NoticeHandler)(void *userdata, const CloudNotice *notice);
+
+/* All that could be told of our end is told. Exactly once. */
+typedef void (*NoticesToldDone)(void *userdata);
+
+/* CLOUDS: bits of Cloud; with AUTO, instead, the one that this machine's firmware names, found without asking
+ * anybody. HTTP and LOG are borrowed. Nothing at all is started where there is no cloud. */
+int notices_new(sd_event *event, Http *http, Log *log, unsigned clouds, bool automatic, NoticeHandler handler,
+        void *userdata, Notices **ret);
+Notices *notices_free(Notices *notices);
+DEFINE_CLEANUP(Notices, notices_free)
+
+/* The runners are withdrawn, or it was tried: lifecycle actions are completed, events acknowledged. Takes no longer
+ * than NOTICES_TELL_USEC; DONE may come at once. */
+#define NOTICES_TELL_USEC (10 * USEC_PER_SEC)
+void notices_tell_gone(Notices *notices, NoticesToldDone done, void *userdata);
+
+/* --- for the clouds' own files */
+
+/* Hands on what a reply tells. */
+void notices_handle(Notices *notices, const CloudNotice *list, size_t n);
+
+/* A cloud is done with telling. */
+void notices_told(Notices *notices);
+
+/* Says once, until it answers again, that a cloud's metadata can't be had. */
+typedef struct NoticeTrouble {
+        const char *cloud;
+        unsigned n_failures;
+        bool said;
+} NoticeTrouble;
+void notice_trouble(NoticeTrouble *trouble, Log *log, const Reply *reply);
+
+typedef struct NoticeAws NoticeAws;
+int notice_aws_new(sd_event *event, Http *http, Log *log, Notices *notices, NoticeAws **ret);
+NoticeAws *notice_aws_free(NoticeAws *aws);
+DEFINE_CLEANUP(NoticeAws, notice_aws_free)
+void notice_aws_tell_gone(NoticeAws *aws);
+
+typedef struct NoticeGcp NoticeGcp;
+int notice_gcp_new(sd_event *event, Http *http, Log *log, Notices *notices, NoticeGcp **ret);
+NoticeGcp *notice_gcp_free(NoticeGcp *gcp);
+DEFINE_CLEANUP(NoticeGcp, notice_gcp_free)
+
+typedef struct NoticeAzure NoticeAzure;
+int notice_azure_new(sd_event *event, Http *http, Log *log, Notices *notices, NoticeAzure **ret);
+NoticeAzure *notice_azure_free(NoticeAzure *azure);
+DEFINE_CLEANUP(NoticeAzure, notice_azure_free)
+void notice_azure_tell_gone(NoticeAzure *azure);
