@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "agent/clone.h"
 #include "agent/roster.h"
 #include "tests/simulation/carry.h"
 #include "tests/simulation/check.h"
@@ -165,6 +166,24 @@ Host *host_free(Host *host)
 
 /* ---- the agent's start ---- */
 
+/* The configuration, as far as it is asked for which entries are its. */
+static int blank_tokens(Host *host, char **reterr)
+{
+        static char shared;
+        RunnerConfig runners[HOST_RUNNERS_MAX] = {0}, *list[HOST_RUNNERS_MAX];
+        Config config = {.runners = list, .n_runners = host->n_runners};
+
+        for (size_t i = 0; i < host->n_runners; i++) {
+                runners[i].name = host->runners[i].name;
+                runners[i].url = host->runners[i].plan.target.url;
+                /* Only whether there is one is looked at. */
+                if (host->flow == FLOW_AUTHENTICATION_TOKEN)
+                        runners[i].authentication_token = (SecretSource *)&shared;
+                list[i] = &runners[i];
+        }
+        return clone_blank_tokens(host->config_toml, &config, reterr);
+}
+
 /* As the manager settles it: the id that is there, or one of this machine's own. */
 static int settle_system_id(Host *host, bool *ret_cloned, bool *ret_proves, char **reterr)
 {
@@ -203,6 +222,9 @@ static int settle_system_id(Host *host, bool *ret_cloned, bool *ret_proves, char
                 system_id_from_random(random, made);
         }
         (void)memcpy(host->system_id, made, sizeof(made));
+        r = *ret_cloned ? blank_tokens(host, reterr) : 0;
+        if (r < 0)
+                return r;
         return config_toml_system_id_write(host->config_toml, made, reterr);
 }
 
@@ -220,9 +242,10 @@ static int load_record(Host *host, HostRunner *runner, bool cloned, Record **ret
                         record_remove_debt(*ret, 0);
                 return 0;
         }
+        /* The sibling's record stays until ours is saved in its place. */
         *ret = record_free(*ret);
         if (cloned)
-                (void)store_forget(host->store, runner->name, NULL);
+                (void)store_journal_clear(host->store, runner->name);
         r = record_new(runner->name, runner->plan.target.url, runner->plan.flow, ret);
         if (r >= 0)
                 (*ret)->cloned = cloned;
