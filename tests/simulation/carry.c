@@ -417,6 +417,7 @@ static bool resend_blindly(HostRunner *runner, SimRequest *request)
 
         if (!meant || request->reply.transport != TRANSPORT_LOST)
                 return false;
+        check_reset_unclear(runner, request);
         check_answer_lost(runner->host->world, request);
         reply_done(&request->reply);
         request->reply = (Reply){0};

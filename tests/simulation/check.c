@@ -204,15 +204,18 @@ static SimRunner *row_of(const World *world, const SimRequest *request)
         return request->acted_on ? gitlab_find_id(world->gitlab, request->acted_on) : NULL;
 }
 
+void check_reset_unclear(HostRunner *runner, const SimRequest *request)
+{
+        if (request->call == CALL_RESET)
+                (void)memcpy(runner->reset_lost, request->token, sizeof(runner->reset_lost));
+}
+
 /* Nobody will ever get to know the token that GitLab made. */
 void check_answer_lost(World *world, const SimRequest *request)
 {
         SimRunner *row = row_of(world, request);
-        HostRunner *runner = &world->hosts[request->host]->runners[request->runner];
 
         if (is_reset(request->call)) {
-                if (request->call == CALL_RESET)
-                        (void)memcpy(runner->reset_lost, request->token, sizeof(runner->reset_lost));
                 if (row && request->acted) {
                         row->in_flight = false;
                         row->lost_reset = true;
@@ -251,8 +254,10 @@ void check_answer(HostRunner *runner, const SimRequest *request, bool maybe_acte
         }
         if (is_create(request->call) && maybe_acted)
                 window_lost(runner);
-        if (is_reset(request->call) && maybe_acted)
+        if (is_reset(request->call) && maybe_acted) {
+                check_reset_unclear(runner, request);
                 check_answer_lost(world, request);
+        }
         if (told && (is_create(request->call) || is_reset(request->call))) {
                 if (row) {
                         row->answered = true;

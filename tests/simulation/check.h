@@ -14,6 +14,8 @@ void check_deleted(World *world, const SimRequest *request, const SimRunner *run
  * come; a step was taken; the agent is gone. */
 void check_sent(HostRunner *runner, SimRequest *request);
 void check_answer(HostRunner *runner, const SimRequest *request, bool maybe_acted);
+/* The agent knows that a reset may or may not have been done. */
+void check_reset_unclear(HostRunner *runner, const SimRequest *request);
 void check_answer_lost(World *world, const SimRequest *request);
 void check_step(HostRunner *runner, const Action *action);
 void check_forgotten(HostRunner *runner);
