@@ -1,0 +1,7 @@
+#include "tests/fuzz/config.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        fuzz_config(FUZZ_YAML, data, size);
+        return 0;
+}
