@@ -40,7 +40,8 @@ static int read_bounded(const char *data, size_t size, size_t max, size_t values
 {
         json_error_t error = {};
 
-        if (size == 0 || size > max || !bounds_hold(data, size, values_max))
+        /* jansson passes over a NUL that follows a number. */
+        if (size == 0 || size > max || memchr(data, 0, size) || !bounds_hold(data, size, values_max))
                 return -EBADMSG;
 
         json_t *value = json_loadb(data, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);

@@ -20,7 +20,7 @@
 /* GitLab nests five levels deep. jansson itself would recurse 2048 times. */
 #define JSON_DEPTH_MAX 32
 
-/* Reads any JSON value. Refuses what two readers could understand differently (a key twice, NUL inside a string),
+/* Reads any JSON value. Refuses what two readers could understand differently (a key twice, a NUL),
  * bytes that are not UTF-8, and anything beyond MAX bytes or the bounds above. Returns 0, -EBADMSG or -ENOMEM. */
 int json_read(const char *data, size_t size, size_t max, json_t **ret);
 

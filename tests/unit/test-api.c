@@ -467,6 +467,8 @@ static void test_json_bounds(void **state)
                 if (read_json(rows[i].text, strlen(rows[i].text)) != rows[i].r)
                         fail_msg("'%s'", rows[i].text);
         assert_int_equal(read_json("{}\0", 3), -EBADMSG);
+        assert_int_equal(read_json("0\0", 2), -EBADMSG);
+        assert_int_equal(read_json("[1\0,2]", 6), -EBADMSG);
 
         size_t size = 2 * (JSON_VALUES_MAX + 10);
         char *list = malloc(size);
