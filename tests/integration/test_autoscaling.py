@@ -48,8 +48,9 @@ class Scripts(unittest.TestCase):
                 said = self.run_script("aws/lifecycle-hook", "group", "hook", code=code,
                                        AWS_EC2_METADATA_SERVICE_ENDPOINT=aws.url)
             self.assertIn("deregister --drain --timeout 50min", said)
-            self.assertTrue(said[-1].startswith("aws complete-lifecycle-action"), said)
-            self.assertIn("--auto-scaling-group-name group --lifecycle-hook-name hook --instance-id i-0123456789abcdef0", said[-1])
+            completed = [line for line in said if line.startswith("aws complete-lifecycle-action")]
+            self.assertEqual(len(completed), 1, said)
+            self.assertIn("--auto-scaling-group-name group --lifecycle-hook-name hook --instance-id i-0123456789abcdef0", completed[0])
 
     def test_gcp(self):
         for preempted, timeout in (("FALSE", "80s"), ("TRUE", "25s")):
