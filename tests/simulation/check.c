@@ -392,6 +392,13 @@ void check_forgotten(HostRunner *runner)
 
 /* ---- files ---- */
 
+static const char *past_blanks(const char *p, const char *end)
+{
+        while (p < end && *p == ' ')
+                p++;
+        return p;
+}
+
 /* The lines of config.toml that are none of ours, blank ones apart. Caller frees. */
 static char *mask(const Host *host)
 {
@@ -403,11 +410,11 @@ static char *mask(const Host *host)
         while (p && p < end) {
                 const char *stop = p + 1, *line_end;
 
-                /* A block is a header at the margin with all that is indented below it, or one line of anything. */
-                bool header = *p == '[';
+                /* A block is a header with all that is indented below it, or one line of anything. */
+                bool header = *past_blanks(p, end) == '[';
                 line_end = memchr(p, '\n', (size_t)(end - p));
                 stop = line_end ? line_end + 1 : end;
-                while (header && stop < end && (*stop == ' ' || *stop == '\n')) {
+                while (header && stop < end && (*stop == ' ' || *stop == '\n') && *past_blanks(stop, end) != '[') {
                         line_end = memchr(stop, '\n', (size_t)(end - stop));
                         stop = line_end ? line_end + 1 : end;
                 }
