@@ -30,13 +30,19 @@ def lay_out(folder):
     """The units as installed, with a program in the agent's place that systemd can find."""
     program = os.path.join(folder, "runner-registrar")
     os.symlink("/bin/true", program)
-    unit = read("units/runner-registrar.service.in").replace("@bindir@", folder).replace("@docdir@", folder)
+    unit_text = read("units/runner-registrar.service.in").replace("@bindir@", folder).replace("@docdir@", folder)
     with open(os.path.join(folder, "runner-registrar.service"), "w", encoding="utf-8") as f:
-        f.write(unit)
+        f.write(unit_text)
     with open(os.path.join(folder, "gitlab-runner.service"), "w", encoding="utf-8") as f:
         f.write("[Unit]\nDescription=a stand-in\n[Service]\nExecStart=/bin/true\n")
-    os.mkdir(os.path.join(folder, "gitlab-runner.service.d"))
-    shutil.copy(os.path.join(TOP, "units/gitlab-runner.conf"), os.path.join(folder, "gitlab-runner.service.d"))
+    shutil.copy(os.path.join(TOP, "units/runner-registrar-jobs.target"), folder)
+    for unit, drop_in in (("gitlab-runner.service", "gitlab-runner.conf"), ("session-.scope", "session.conf")):
+        os.mkdir(os.path.join(folder, unit + ".d"))
+        shutil.copy(os.path.join(TOP, "units", drop_in), os.path.join(folder, unit + ".d"))
+    # The example, as a unit of its own to be judged.
+    other = os.path.join(folder, "other-owner.service")
+    with open(other, "w", encoding="utf-8") as f:
+        f.write(unit_text + read("units/other-owner.conf").replace("=gitlab-runner\n", "=daemon\n"))
 
 
 def analyze(folder, *arguments):
@@ -51,18 +57,20 @@ def test_analyze():
         return
     with tempfile.TemporaryDirectory() as folder:
         lay_out(folder)
-        for unit in ("runner-registrar.service", "gitlab-runner.service"):
+        for unit in ("runner-registrar.service", "gitlab-runner.service", "runner-registrar-jobs.target",
+                     "other-owner.service"):
             code, output = analyze(folder, "verify", os.path.join(folder, unit))
             # Other units of the machine are not ours to judge.
             lines = [line for line in output.splitlines() if folder in line or unit in line]
             result("systemd-analyze verify %s" % unit, "\n".join(lines) or ("exit %d" % code if code else ""))
-        code, output = analyze(folder, "security", "--offline=yes", os.path.join(folder, "runner-registrar.service"))
-        score = re.search(r"exposure level for \S+: ([0-9.]+)", output)
-        if not score:
-            print("SKIP sandbox: this systemd-analyze can't judge a unit that is not loaded")
-        else:
+        for unit in ("runner-registrar.service", "other-owner.service"):
+            code, output = analyze(folder, "security", "--offline=yes", os.path.join(folder, unit))
+            score = re.search(r"exposure level for \S+: ([0-9.]+)", output)
+            if not score:
+                print("SKIP sandbox of %s: this systemd-analyze can't judge a unit that is not loaded" % unit)
+                continue
             complaint = "exposure %s" % score.group(1) if float(score.group(1)) > EXPOSURE_MAX else ""
-            result("sandbox is at %s or below" % EXPOSURE_MAX, complaint)
+            result("sandbox of %s is at %s or below" % (unit, EXPOSURE_MAX), complaint)
 
 
 def test_reasons():
@@ -94,6 +102,10 @@ def test_catalog():
     complaints += ["%s is nobody's" % value for value in explained if value not in ids.values()]
     complaints += ["%s is there twice" % value for value in set(explained) if explained.count(value) > 1]
     result("the catalog explains every message id", "\n".join(complaints))
+    # Header lines, what happened, what the reader can do: at least three paragraphs.
+    entries = re.split(r"^-- [0-9a-f]{32}$", read("units/runner-registrar.catalog"), flags=re.MULTILINE)[1:]
+    short = [entry.strip().splitlines()[0] for entry in entries if len(entry.strip().split("\n\n")) < 3]
+    result("every entry of the catalog says what to do", "\n".join(short))
     if shutil.which("journalctl"):
         with tempfile.TemporaryDirectory() as folder:
             catalog = os.path.join(folder, "usr/lib/systemd/catalog")

@@ -373,6 +373,10 @@ class Machine:
     def wait_enrolled(self) -> None:
         self.run("runner-registrar", "wait", "--timeout", "20s")
 
+    def wait_session(self) -> None:
+        """Until somebody's first session has begun in this boot."""
+        self.wait_said("Started session-c1.scope", "session-c1.scope")
+
     def main_process(self, unit: str = "runner-registrar.service") -> int:
         """As the machine numbers it."""
         return int(self.show("MainPID", unit))
