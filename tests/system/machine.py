@@ -238,6 +238,10 @@ class Machine:
         if not os.path.lexists(place):
             os.symlink(f"{folder}/{unit}", place)
 
+    def mask(self, unit: str) -> None:
+        os.makedirs(self.path("/etc/systemd/system"), exist_ok=True)
+        os.symlink("/dev/null", self.path(f"/etc/systemd/system/{unit}"))
+
     def entries(self) -> list[dict[str, Any]]:
         try:
             return tomllib.loads(self.read("/etc/gitlab-runner/config.toml")).get("runners", [])

@@ -187,6 +187,20 @@ class Service(Boots):
         self.assertEqual(machine.show("ActiveState"), "active")
         self.assertIn("keeping the old one", machine.said())
 
+    def test_without_a_system_bus_systemd_is_asked_directly(self):
+        machine = self.machine(gitlab_runner=True)
+        for unit in ("dbus.service", "dbus.socket", "systemd-logind.service"):
+            machine.mask(unit)
+        machine.boot()
+        machine.wait_enrolled()
+        runner = self.assert_one_runner(machine)
+        machine.run("systemctl", "restart", "runner-registrar")
+        machine.wait_enrolled()
+        self.assertEqual(self.assert_one_runner(machine)["id"], runner["id"])
+        machine.end("poweroff")
+        self.assertIn("Stopping (poweroff)", machine.said())
+        self.assert_nothing_left(machine)
+
     def test_killed_it_comes_back_and_nothing_is_duplicated(self):
         machine = self.machine()
         machine.write("/etc/systemd/system/runner-registrar.service.d/fast.conf", "[Service]\nRestartSec=100ms\n")
