@@ -1,10 +1,11 @@
-/* libcurl for the whole process. Its allocator wipes what it gives back: request headers with tokens, receive buffers
- * with answers and the like are freed in places that we never see. */
+/* libcurl and OpenSSL for the whole process. Their allocators wipe what they give back: request headers with tokens,
+ * receive buffers with answers, decrypted records and the like are freed in places that we never see. */
 
 #include <malloc.h>
 #include <string.h>
 
 #include <curl/curl.h>
+#include <openssl/crypto.h>
 
 #include "agent/http.h"
 
@@ -34,8 +35,25 @@ static void *wiping_realloc(void *old, size_t size)
         return new;
 }
 
+static void *crypto_malloc(size_t size, const char *file, int line)
+{
+        return malloc(size);
+}
+
+static void *crypto_realloc(void *old, size_t size, const char *file, int line)
+{
+        return wiping_realloc(old, size);
+}
+
+static void crypto_free(void *p, const char *file, int line)
+{
+        wipe_and_free(p);
+}
+
 int http_library_init(void)
 {
+        /* Refused once OpenSSL has allocated something: in a test perhaps, never in main(). */
+        (void)CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
         CURLcode code =
                 curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_and_free, wiping_realloc, strdup, calloc);
 

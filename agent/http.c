@@ -23,6 +23,11 @@
 /* … and to all of them, as each may cost a resolver thread and a socket. */
 #define ACTIVE_MAX 64
 
+/* Connections that nobody used for so long are closed: they keep what went over them (the last decrypted record,
+ * HTTP/2's table of header fields with a token in it), and GitLab hangs up before the next verify anyway. Long enough
+ * for what one step of a runner's life leads to, and for hosts with thousands of runners to keep theirs. */
+#define IDLE_USEC (3 * USEC_PER_SEC)
+
 /* Of curl's timer, which counts in milliseconds. */
 #define TIMER_ACCURACY_USEC USEC_PER_MSEC
 
@@ -48,6 +53,7 @@ struct Http {
         CURLM *multi;
         sd_event_source *timer_source;
         sd_event_source *turn_source; /* takes finished transfers and lets queued ones go */
+        sd_event_source *idle_source; /* closes the connections; on while there are some and no transfer */
         TAILQ_HEAD(, Socket) sockets;
         TAILQ_HEAD(, Origin) origins;
         struct TransferList queued, active, failed;
@@ -145,6 +151,14 @@ static void transfer_unlink(Transfer *t)
         t->origin->n_active--;
 }
 
+/* A transfer is gone; was it the last? */
+static void watch_idle(Http *http)
+{
+        if (http->multi && TAILQ_EMPTY(&http->origins) &&
+                sd_event_source_set_time_relative(http->idle_source, IDLE_USEC) >= 0)
+                (void)sd_event_source_set_enabled(http->idle_source, SD_EVENT_ONESHOT);
+}
+
 static void transfer_fail(Transfer *t, Transport transport, char *sentence)
 {
         transfer_unlink(t);
@@ -216,6 +230,7 @@ static void deliver(Transfer *t)
                 origin_note(t->origin, &reply);
         origin_leave(http, t->origin);
         (void)transfer_free(t);
+        watch_idle(http);
         pump(http);
 
         done(&reply, userdata);
@@ -425,6 +440,24 @@ static int set_up_multi(Http *http)
         return bad == CURLM_OK ? 0 : -EOPNOTSUPP;
 }
 
+/* curl closes connections on its own only when it looks for one, so the handle that holds them goes. */
+static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Http *http = userdata;
+        CURLM *old = http->multi;
+
+        if (!TAILQ_EMPTY(&http->origins))
+                return 0;
+        if (set_up_multi(http) < 0) {
+                if (http->multi)
+                        (void)curl_multi_cleanup(http->multi);
+                http->multi = old;
+                return 0;
+        }
+        (void)curl_multi_cleanup(old);
+        return 0;
+}
+
 static int set_up_sources(Http *http)
 {
         /* Without slack: curl's own intervals are short. */
@@ -441,7 +474,16 @@ static int set_up_sources(Http *http)
         if (r < 0)
                 return r;
         (void)sd_event_source_set_description(http->turn_source, "http-turn");
-        return sd_event_source_set_enabled(http->turn_source, SD_EVENT_OFF);
+        r = sd_event_source_set_enabled(http->turn_source, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+
+        r = sd_event_add_time(
+                http->event, &http->idle_source, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_SEC, on_idle, http);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_description(http->idle_source, "http-idle");
+        return sd_event_source_set_enabled(http->idle_source, SD_EVENT_OFF);
 }
 
 int http_new(sd_event *event, const char *user_agent, Http **ret)
@@ -486,6 +528,7 @@ Http *http_free(Http *http)
                 socket_free(http, s);
         (void)sd_event_source_disable_unref(http->timer_source);
         (void)sd_event_source_disable_unref(http->turn_source);
+        (void)sd_event_source_disable_unref(http->idle_source);
         (void)sd_event_unref(http->event);
         free(http->ca_folder);
         free(http->user_agent);
@@ -536,6 +579,7 @@ int http_start(
         t->done = done;
         t->userdata = userdata;
         TAILQ_INSERT_TAIL(list_of(t), t, others);
+        (void)sd_event_source_set_enabled(http->idle_source, SD_EVENT_OFF);
         /* Not now: curl may be on the stack, if a bug calls us from one of its callbacks, and DONE must come later.
          */
         request_turn(http);
@@ -552,6 +596,7 @@ Transfer *transfer_cancel(Transfer *t)
 
         transfer_unlink(t);
         origin_leave(http, t->origin);
+        watch_idle(http);
         /* Others may have waited for this one. */
         if (!TAILQ_EMPTY(&http->queued))
                 request_turn(http);
