@@ -206,6 +206,21 @@ static void test_outcome_waits_for_the_disk(void **state)
         life_end(&life);
 }
 
+/* A disk that has refused for a while is asked once more for the command, whatever its wait says. */
+static void test_outcome_asks_the_disk_again(void **state)
+{
+        Life life;
+
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
+        PLAY(&life, {START, WAIT}, {TIME, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)},
+                {GIVEN(42, "tok-a"), JOURNAL}, {BROKEN, SAVE}, {BROKEN, WRITE}, {CHANGED, TELL}, {TOLD(DONE), WAIT},
+                {COMMAND(VERIFY), SEND(VERIFY)}, {ALIVE_ID(42), SAVE}, {BROKEN, WAIT});
+        life_check_outcome(&life, 1);
+        PLAY(&life, {COMMAND(VERIFY), SEND(VERIFY)}, {ALIVE_ID(42), SAVE}, {DONE, WAIT});
+        life_check_outcome(&life, 0);
+        life_end(&life);
+}
+
 /* `register` without a place to write. */
 static void test_register_says_why_not(void **state)
 {
@@ -400,6 +415,7 @@ int main(void)
                 cmocka_unit_test(test_deregister_and_register_again),
                 cmocka_unit_test(test_start_enrols_what_was_withdrawn),
                 cmocka_unit_test(test_outcome_waits_for_the_disk),
+                cmocka_unit_test(test_outcome_asks_the_disk_again),
                 cmocka_unit_test(test_register_says_why_not),
                 cmocka_unit_test(test_unconfigured_knows_deregister),
                 cmocka_unit_test(test_refused_is_never_settled),

@@ -215,6 +215,30 @@ static void test_writes_over_nothing_unjudged(void **state)
         life_end(&life);
 }
 
+/* Ours is dead, and nobody can say what the one is that somebody put in its place: it may be its successor, so
+ * nothing is made anew. */
+static void test_recovers_nothing_before_the_file_is_judged(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        uint64_t end = life.now.boottime_usec + 3 * USEC_PER_HOUR;
+        for (Line line = {ENTRIES("tok-x"), WAIT}; life.now.boottime_usec < end;) {
+                Action action = life_step(&life, &line);
+
+                line = action.kind == ACTION_SAVE ? (Line){DONE, WAIT} : (Line){TIME, WAIT};
+                if (action.kind != ACTION_SEND)
+                        continue;
+                assert_int_equal(action.call, CALL_VERIFY);
+                if (strcmp(secret_data(action.arguments.token), "tok-x") == 0)
+                        line = (Line){UNCLEAR, WAIT};
+                else
+                        line = (Line){DEAD, WAIT};
+        }
+        assert_true(lifecycle_record(life.l)->dead_proofs > 3);
+        life_end(&life);
+}
+
 /* It changed between our reading and our writing. */
 static void test_hears_of_a_change_while_writing(void **state)
 {
@@ -329,6 +353,7 @@ int main(void)
                 cmocka_unit_test(test_adopts_a_newer_token),
                 cmocka_unit_test(test_puts_its_token_back),
                 cmocka_unit_test(test_writes_over_nothing_unjudged),
+                cmocka_unit_test(test_recovers_nothing_before_the_file_is_judged),
                 cmocka_unit_test(test_hears_of_a_change_while_writing),
                 cmocka_unit_test(test_change_upon_change),
                 cmocka_unit_test(test_follows_its_source),
