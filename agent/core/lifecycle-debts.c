@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* A poll that left just before gitlab-runner read the file again arrives within this, also over a slow line. */
+#define PROOF_REST_USEC USEC_PER_SEC
+
 /* How many runners are looked at for an orphan's marker, of how many pages: what is not among the newest is not ours
  * to search for. */
 #define ORPHAN_LOOKS_MAX 20
@@ -157,10 +160,9 @@ static Action manager_deleted(Lifecycle *l, const Event *event)
                 return debt_paid(l, "the manager is deleted");
         if (l->proofs_left == 0)
                 return debt_unclear(l, "the manager comes back: somebody polls with its token");
+        uint64_t rest = l->proofs_left == DELETE_PROOFS ? PROOF_REST_USEC : l->plan.poll_usec;
         l->proofs_left--;
-        if (l->proofs_left + 1 == DELETE_PROOFS)
-                return manager_delete(l, event);
-        return act_sleep(l, l->plan.poll_usec, "until gitlab-runner polls with the token no more", manager_delete);
+        return act_sleep(l, rest, "until gitlab-runner polls with the token no more", manager_delete);
 }
 
 static Action runner_deleted(Lifecycle *l, const Event *event)

@@ -57,8 +57,8 @@ static void test_proves_that_the_manager_is_gone(void **state)
 
         live(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(UNSURE), WAIT},
-                {TIME, SEND(DELETE_MANAGER)}, {YES, SEND(DELETE_MANAGER)}, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)},
-                {GONE, SAVE}, {DONE, WAIT});
+                {TIME, SEND(DELETE_MANAGER)}, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)}, {YES, WAIT},
+                {TIME, SEND(DELETE_MANAGER)}, {GONE, SAVE}, {DONE, WAIT});
         life_check_outcome(&life, 0);
         life_end(&life);
 
@@ -77,8 +77,8 @@ static void test_a_manager_that_comes_back_is_owed(void **state)
         live(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_MANAGER)});
         for (unsigned tries = 0; tries < 3; tries++) {
-                PLAY(&life, {YES, SEND(DELETE_MANAGER)}, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)}, {YES, WAIT},
-                        {TIME, SEND(DELETE_MANAGER)});
+                PLAY(&life, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)}, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)},
+                        {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)});
                 if (tries < 2)
                         PLAY(&life, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)});
         }
