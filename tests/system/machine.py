@@ -31,7 +31,7 @@ import tomllib
 from collections.abc import Callable
 from typing import Any
 
-from root import HERE, TOP, Unavailable, base_root, install_tree
+from root import HERE, INSIDE, TOP, Unavailable, base_root, install_tree
 
 sys.path.insert(0, os.path.join(TOP, "tests", "gitlab"))
 sys.path.insert(1, os.path.join(TOP, "tests", "integration"))
@@ -94,11 +94,17 @@ def control_groups() -> list[str]:
     return folders
 
 
-def enter(prefix: str) -> None:
-    """Into namespaces of the script's own, by starting it once more; or out, with a SKIP line."""
+def enter(prefix: str, *more_releases: str) -> None:
+    """Into namespaces of the script's own, by starting it once more; or out, with a SKIP line. Roots are made on the way,
+    while there is a network; base_root() says inside which of MORE_RELEASES could not be."""
     reason = why_not()
-    if reason is None and os.environ.get("SYSTEM_TEST_INSIDE") != "1":
-        os.environ["SYSTEM_TEST_INSIDE"] = "1"
+    if reason is None and os.environ.get(INSIDE) != "1":
+        for release in ("bookworm", *more_releases):
+            try:
+                base_root(release)
+            except Unavailable as error:
+                os.environ[INSIDE + "_WITHOUT_" + release] = str(error)
+        os.environ[INSIDE] = "1"
         command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
                    "--propagation", "private", sys.executable, "-B", *sys.argv]
         if os.path.isdir("/run/systemd/system"):

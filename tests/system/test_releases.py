@@ -8,7 +8,7 @@ import subprocess
 
 import machine as machines
 
-machines.enter("system ")
+machines.enter("system ", "bullseye", "trixie")
 
 from boots import CREATING, DELETING, REPLACING, Boots, main  # noqa: E402
 from root import Unavailable, base_root, install_tree  # noqa: E402
