@@ -89,7 +89,7 @@ static const SchemaRow rows[] = {
          .help = "A file for node_exporter's textfile collector."},
         {AGENT(hook), SCHEMA_PATH, AT(hook), SCHEMA_READ_FILE | SCHEMA_PROGRAM_FILE,
          .expected = "the absolute path of a program",
-         .help = "A program that is run when a runner's state changes."},
+         .help = "A program that is run as HOOK EVENT NAME… when a runner's state changes or the cloud announces something."},
         {AGENT(drain_unit), SCHEMA_SERVICE, AT(drain_unit),
          .default_text = "gitlab-runner.service", .expected = SERVICE,
          .help = "The unit that is drained before the host goes."},
