@@ -14,6 +14,12 @@
 /* At least a minute before the host is taken down; GPU machines get an hour, but are told so nowhere here. */
 #define GCP_MAINTENANCE_USEC (60 * USEC_PER_SEC)
 
+/* Two deadlines that are nearer than this to each other are one. */
+#define NEWS_USEC (2 * USEC_PER_SEC)
+
+/* A clock that is off by less is right: dates are of whole seconds, and answers take a moment. */
+#define CLOCK_USEC (2 * USEC_PER_SEC)
+
 #define POLL_MIN_USEC USEC_PER_SEC
 #define POLL_MAX_USEC (5 * USEC_PER_SEC)
 
@@ -226,6 +232,32 @@ int notice_decode_azure(
 
 /* --- all */
 
+void notice_context_begin(NoticeContext *context, const char *date, Now local)
+{
+        uint64_t cloud;
+
+        context->now = local;
+        if (!date || time_parse_http_date(date, &cloud) < 0)
+                return;
+        uint64_t off = cloud > local.realtime_usec ? cloud - local.realtime_usec : local.realtime_usec - cloud;
+        if (off > CLOCK_USEC)
+                context->now.realtime_usec = cloud;
+}
+
+void notice_context_end(const NoticeContext *context, Now local, CloudNotice *notices, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                uint64_t *deadline = &notices[i].deadline_usec;
+
+                if (*deadline == 0 || *deadline == USEC_INFINITY)
+                        continue;
+                if (*deadline >= context->now.realtime_usec)
+                        *deadline = usec_add(local.realtime_usec, *deadline - context->now.realtime_usec);
+                else
+                        *deadline = usec_sub(local.realtime_usec, context->now.realtime_usec - *deadline);
+        }
+}
+
 bool cloud_notice_same(const CloudNotice *a, const CloudNotice *b)
 {
         return a->kind == b->kind && strcmp(a->reference, b->reference) == 0;
@@ -233,8 +265,8 @@ bool cloud_notice_same(const CloudNotice *a, const CloudNotice *b)
 
 bool cloud_notice_is_news(const CloudNotice *old, const CloudNotice *notice)
 {
-        /* A later one is as often as not the same, counted from a later answer. */
-        return notice->deadline_usec < old->deadline_usec;
+        /* A later one is as often as not the same, counted from a later answer; and those are of whole seconds. */
+        return usec_add(notice->deadline_usec, NEWS_USEC) < old->deadline_usec;
 }
 
 uint64_t notice_poll_at(uint64_t started_usec, uint64_t now_usec, unsigned n_failures)

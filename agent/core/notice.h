@@ -37,12 +37,17 @@ typedef struct CloudNotice {
 /* Each reads the body of a 200. Writes at most CLOUD_NOTICES_MAX notices and their number, which may be 0. -EBADMSG
  * where it is not what that path answers. */
 typedef struct NoticeContext {
-        Now now;
+        Now now;              /* the cloud's, of notice_context_begin() */
         const char *resource; /* Azure: our name; others' events are not ours */
 } NoticeContext;
 
 typedef int (*NoticeDecoder)(
         const Secret *body, const NoticeContext *context, CloudNotice ret[static CLOUD_NOTICES_MAX], size_t *ret_n);
+
+/* Deadlines are told by the cloud's clock, and this host's may be wrong: DATE, the answer's own (NULL: not told),
+ * stands for now while it is read, and notice_context_end() turns the deadlines into this host's time, LOCAL. */
+void notice_context_begin(NoticeContext *context, const char *date, Now local);
+void notice_context_end(const NoticeContext *context, Now local, CloudNotice *notices, size_t n);
 
 int notice_decode_aws_action(
         const Secret *body, const NoticeContext *context, CloudNotice ret[static CLOUD_NOTICES_MAX], size_t *ret_n);

@@ -70,15 +70,18 @@ static bool take(void *userdata, Reply *reply)
         CloudNotice notices[CLOUD_NOTICES_MAX];
         NoticeContext context = {};
         size_t n = 0;
+        Now now;
 
         notice_trouble(&aws->trouble, aws->log, reply);
         if (reply->transport == TRANSPORT_OK && reply->status == 401)
                 aws_token_refused(aws->token);
         if (reply->transport != TRANSPORT_OK || reply->status != 200)
                 return reply->transport == TRANSPORT_OK && reply->status == 404;
-        now_read(&context.now);
+        now_read(&now);
+        notice_context_begin(&context, reply->date, now);
         if (value->decode(reply->body, &context, notices, &n) < 0)
                 return false;
+        notice_context_end(&context, now, notices, n);
         notices_handle(aws->notices, notices, n);
         for (size_t i = 0; i < n; i++)
                 if (notices[i].kind == CLOUD_NOTICE_TERMINATION)

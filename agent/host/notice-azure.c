@@ -64,15 +64,18 @@ static bool take(void *userdata, Reply *reply)
         CloudNotice notices[CLOUD_NOTICES_MAX];
         NoticeContext context = {.resource = azure->name};
         size_t n = 0;
+        Now now;
 
         notice_trouble(&azure->trouble, azure->log, reply);
         if (reply->transport != TRANSPORT_OK || reply->status != 200)
                 return reply->transport == TRANSPORT_OK && reply->status == 404;
         if (!*azure->name)
                 return take_name(azure, reply);
-        now_read(&context.now);
+        now_read(&now);
+        notice_context_begin(&context, reply->date, now);
         if (notice_decode_azure(reply->body, &context, notices, &n) < 0)
                 return false;
+        notice_context_end(&context, now, notices, n);
         if (!azure->telling)
                 keep_pending(azure, notices, n);
         notices_handle(azure->notices, notices, n);

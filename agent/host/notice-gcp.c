@@ -56,13 +56,15 @@ static bool take(void *userdata, Reply *reply)
         CloudNotice notices[CLOUD_NOTICES_MAX];
         NoticeContext context = {};
         size_t n = 0;
+        Now now;
 
         notice_trouble(&value->gcp->trouble, value->gcp->log, reply);
         if (reply->transport != TRANSPORT_OK || reply->status != 200) {
                 value->etag[0] = 0;
                 return reply->transport == TRANSPORT_OK && reply->status == 404;
         }
-        now_read(&context.now);
+        now_read(&now);
+        notice_context_begin(&context, reply->date, now);
         if (value->decode(reply->body, &context, notices, &n) < 0) {
                 value->etag[0] = 0;
                 return false;
@@ -70,6 +72,7 @@ static bool take(void *userdata, Reply *reply)
         value->etag[0] = 0;
         if (is_plain(reply->etag))
                 (void)snprintf(value->etag, sizeof(value->etag), "%s", reply->etag);
+        notice_context_end(&context, now, notices, n);
         notices_handle(value->gcp->notices, notices, n);
         return true;
 }

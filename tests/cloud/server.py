@@ -28,6 +28,7 @@ class Server:
         self.changed = threading.Condition()
         self.hang = False
         self.status = 0
+        self.clock = 0.0  # how far its clock is ahead of this machine's, in seconds
         self.closing = False
         outer = self
 
@@ -38,6 +39,9 @@ class Server:
 
             def log_message(self, *_: Any) -> None:
                 pass
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string((time.time() if timestamp is None else timestamp) + outer.clock)
 
             def serve(self) -> None:
                 request = Request(self, self.rfile.read(int(self.headers.get("Content-Length") or 0)))

@@ -180,6 +180,20 @@ class BadDays(Cloud):
         at = aws.set(action={"action": "terminate", "time": rfc3339(20)})
         self.wait_withdrawn(at + 20)
 
+    def test_clock_of_this_host_is_wrong(self):
+        for off in (7200, -7200):
+            with self.subTest(off=off):
+                self.gitlab.reset()
+                aws = self.begin(Aws)
+                aws.set(clock=off)
+                at = aws.set(action={"action": "terminate", "time": rfc3339(20 + off)})
+                self.runner.wait_said("no new jobs")
+                self.assertLess(time.monotonic() - at, 1.5)
+                self.wait_withdrawn(at + 20)
+                # There was time for jobs, too.
+                self.assertGreater(time.monotonic() - at, 8)
+                self.agent.stop()
+
     def test_401_for_ever(self):
         aws = self.begin(Aws)
         aws.set(status=401)

@@ -156,10 +156,47 @@ static void test_news(void **state)
         b.deadline_usec = NOW;
         assert_true(cloud_notice_is_news(&a, &b));
         assert_false(cloud_notice_is_news(&b, &a));
+        /* The same, of an answer a second later. */
+        CloudNotice c = b;
+        c.deadline_usec = b.deadline_usec - S;
+        assert_false(cloud_notice_is_news(&b, &c));
         b.deadline_usec = 0;
         assert_true(cloud_notice_is_news(&a, &b));
         b.reference[0] = 'y';
         assert_false(cloud_notice_same(&a, &b));
+}
+
+/* The cloud's clock counts, as its deadlines do. */
+static void test_clock(void **state)
+{
+        static const struct {
+                const char *date;
+                uint64_t cloud; /* what is then taken for now */
+        } cases[] = {
+                {NULL, NOW},
+                {"yesterday", NOW},
+                {"Sat, 22 Aug 2026 10:00:01 GMT", NOW},
+                {"Sat, 22 Aug 2026 12:00:00 GMT", NOW + 7200 * S},
+                {"Sat, 22 Aug 2026 08:00:00 GMT", NOW - 7200 * S},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                CloudNotice notices[] = {
+                        {.deadline_usec = cases[i].cloud + 120 * S},
+                        {.deadline_usec = cases[i].cloud - 60 * S},
+                        {.deadline_usec = 0},
+                        {.deadline_usec = USEC_INFINITY},
+                };
+                NoticeContext context = {0};
+
+                notice_context_begin(&context, cases[i].date, here.now);
+                assert_int_equal(context.now.realtime_usec, cases[i].cloud);
+                notice_context_end(&context, here.now, notices, ELEMENTS(notices));
+                assert_int_equal(notices[0].deadline_usec, NOW + 120 * S);
+                assert_int_equal(notices[1].deadline_usec, NOW - 60 * S);
+                assert_int_equal(notices[2].deadline_usec, 0);
+                assert_true(notices[3].deadline_usec == USEC_INFINITY);
+        }
 }
 
 static void test_detection(void **state)
@@ -277,6 +314,7 @@ int main(void)
                 cmocka_unit_test(test_many_events),
                 cmocka_unit_test(test_schedule),
                 cmocka_unit_test(test_news),
+                cmocka_unit_test(test_clock),
                 cmocka_unit_test(test_detection),
                 cmocka_unit_test(test_hooks),
                 cmocka_unit_test(test_form),
