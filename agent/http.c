@@ -28,6 +28,9 @@
  * for what one step of a runner's life leads to, and for hosts with thousands of runners to keep theirs. */
 #define IDLE_USEC (3 * USEC_PER_SEC)
 
+/* … and where something else was under way just then, after so long again. */
+#define IDLE_RETRY_USEC (USEC_PER_SEC / 5)
+
 /* Of curl's timer, which counts in milliseconds. */
 #define TIMER_ACCURACY_USEC USEC_PER_MSEC
 
@@ -53,7 +56,8 @@ struct Http {
         CURLM *multi;
         sd_event_source *timer_source;
         sd_event_source *turn_source; /* takes finished transfers and lets queued ones go */
-        sd_event_source *idle_source; /* closes the connections; on while there are some and no transfer */
+        sd_event_source *idle_source; /* closes the connections; on while no transfer to a GitLab is under way */
+        unsigned n_own;               /* transfers to a GitLab, in any list */
         TAILQ_HEAD(, Socket) sockets;
         TAILQ_HEAD(, Origin) origins;
         struct TransferList queued, active, failed;
@@ -151,12 +155,18 @@ static void transfer_unlink(Transfer *t)
         t->origin->n_active--;
 }
 
-/* A transfer is gone; was it the last? */
-static void watch_idle(Http *http)
+static void arm_idle(Http *http, uint64_t usec)
 {
-        if (http->multi && TAILQ_EMPTY(&http->origins) &&
-                sd_event_source_set_time_relative(http->idle_source, IDLE_USEC) >= 0)
+        if (sd_event_source_set_time_relative(http->idle_source, usec) >= 0)
                 (void)sd_event_source_set_enabled(http->idle_source, SD_EVENT_ONESHOT);
+}
+
+/* A transfer to a GitLab is over; was it the last? A cloud's metadata is asked every second: that is no use of the
+ * connections meant here. */
+static void watch_idle(Http *http, bool foreign)
+{
+        if (!foreign && --http->n_own == 0)
+                arm_idle(http, IDLE_USEC);
 }
 
 static void transfer_fail(Transfer *t, Transport transport, char *sentence)
@@ -229,8 +239,8 @@ static void deliver(Transfer *t)
         if (t->origin)
                 origin_note(t->origin, &reply);
         origin_leave(http, t->origin);
+        watch_idle(http, t->foreign);
         (void)transfer_free(t);
-        watch_idle(http);
         pump(http);
 
         done(&reply, userdata);
@@ -446,8 +456,13 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
         Http *http = userdata;
         CURLM *old = http->multi;
 
-        if (!TAILQ_EMPTY(&http->origins))
+        if (http->n_own > 0)
                 return 0;
+        /* The gap between two questions to a cloud will do. */
+        if (!TAILQ_EMPTY(&http->active) || !TAILQ_EMPTY(&http->queued) || !TAILQ_EMPTY(&http->failed)) {
+                arm_idle(http, IDLE_RETRY_USEC);
+                return 0;
+        }
         if (set_up_multi(http) < 0) {
                 if (http->multi)
                         (void)curl_multi_cleanup(http->multi);
@@ -479,7 +494,7 @@ static int set_up_sources(Http *http)
                 return r;
 
         r = sd_event_add_time(
-                http->event, &http->idle_source, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_SEC, on_idle, http);
+                http->event, &http->idle_source, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_SEC / 10, on_idle, http);
         if (r < 0)
                 return r;
         (void)sd_event_source_set_description(http->idle_source, "http-idle");
@@ -579,7 +594,9 @@ int http_start(
         t->done = done;
         t->userdata = userdata;
         TAILQ_INSERT_TAIL(list_of(t), t, others);
-        (void)sd_event_source_set_enabled(http->idle_source, SD_EVENT_OFF);
+        t->foreign = request->foreign;
+        if (!t->foreign && http->n_own++ == 0)
+                (void)sd_event_source_set_enabled(http->idle_source, SD_EVENT_OFF);
         /* Not now: curl may be on the stack, if a bug calls us from one of its callbacks, and DONE must come later.
          */
         request_turn(http);
@@ -596,7 +613,7 @@ Transfer *transfer_cancel(Transfer *t)
 
         transfer_unlink(t);
         origin_leave(http, t->origin);
-        watch_idle(http);
+        watch_idle(http, t->foreign);
         /* Others may have waited for this one. */
         if (!TAILQ_EMPTY(&http->queued))
                 request_turn(http);

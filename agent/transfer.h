@@ -35,6 +35,7 @@ struct Transfer {
         uint64_t timeout_usec;
         size_t body_max;
         bool repeatable;
+        bool foreign; /* goes to another server than GitLab */
         char error[CURL_ERROR_SIZE];
 
         /* Filled by curl's callbacks. */
