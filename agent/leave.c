@@ -74,6 +74,13 @@ Leave *leave_free(Leave *leave)
 void leave_configure(Leave *leave, const Config *config)
 {
         leave->config = config;
+        if (!leave->drainer || leave->leaving || leave->drained ||
+                strcmp(drainer_unit(leave->drainer), config->drain_unit) == 0)
+                return;
+        leave->guard_query = stop_reason_cancel(leave->guard_query);
+        leave->drainer = drainer_free(leave->drainer);
+        if (leave_watch(leave) < 0)
+                log_warning(leave->log, NULL, "'%s' is not watched: %s", config->drain_unit, strerror(ENOMEM));
 }
 
 static int need_drainer(Leave *leave)

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "agent/base/time.h"
+#include "agent/host/processes.h"
 #include "agent/host/unit-watch.h"
 
 /* While it drains it is also asked, in case a signal of systemd's was lost. */
@@ -101,6 +102,11 @@ static void say(const Drainer *d, const char *what)
                 time_format_span(left - left % USEC_PER_SEC, span));
 }
 
+const char *drainer_unit(const Drainer *d)
+{
+        return unit_watch_name(d->watch);
+}
+
 /* --- the unit is watched */
 
 static void on_changed(void *userdata)
@@ -144,6 +150,9 @@ static int on_step(sd_event_source *source, void *userdata)
                 return 0;
         }
         DrainUnit state = unit_watch_state(d->watch, &pid);
+        /* Not systemd's, or nobody can be asked: where all processes can be seen, they tell. */
+        if (state == DRAIN_UNIT_ABSENT && processes_lack_neighbour())
+                state = DRAIN_UNIT_STOPPED;
         switch (drain_step(&d->progress, state, pid, now().boottime_usec, &until, &outcome)) {
         case DRAIN_ACTION_WAIT:
                 wait_until(d, until);

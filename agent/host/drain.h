@@ -18,6 +18,8 @@ int drainer_new(sd_event *event, Log *log, const char *unit, Drainer **ret);
 Drainer *drainer_free(Drainer *drainer);
 DEFINE_CLEANUP(Drainer, drainer_free)
 
+const char *drainer_unit(const Drainer *drainer);
+
 /* Drains within TIMES. One at a time: whoever drained before is not told any more, but what has begun goes on, and
  * the earlier bounds count. From the moment this is called no new job is taken. */
 void drainer_begin(Drainer *drainer, DrainTimes times, DrainDone done, void *userdata);

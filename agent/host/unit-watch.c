@@ -6,7 +6,6 @@
 
 #include "agent/base/time.h"
 #include "agent/core/record.h"
-#include "agent/host/processes.h"
 
 #define SYSTEMD_NAME      "org.freedesktop.systemd1"
 #define MANAGER_PATH      "/org/freedesktop/systemd1"
@@ -89,12 +88,6 @@ static void publish(UnitWatch *w, DrainUnit state, uint32_t main_pid)
                 w->changed(w->userdata);
 }
 
-/* The unit is not systemd's, or nobody can be asked. Where all processes can be seen, they tell. */
-static void publish_absent(UnitWatch *w)
-{
-        publish(w, processes_lack_neighbour() ? DRAIN_UNIT_STOPPED : DRAIN_UNIT_ABSENT, 0);
-}
-
 /* This bus is of no use: the next one, from the loop. */
 static void give_up_bus(UnitWatch *w)
 {
@@ -129,10 +122,7 @@ static void end_look(UnitWatch *w, DrainUnit state, uint32_t main_pid)
         (void)sd_event_source_set_enabled(w->timer_source, SD_EVENT_OFF);
         if (w->look_again)
                 begin_look(w);
-        if (state == DRAIN_UNIT_ABSENT)
-                publish_absent(w);
-        else
-                publish(w, state, main_pid);
+        publish(w, state, main_pid);
 }
 
 /* To be called first by every handler of a look. False: the bus is of no use, or systemd would not say. */
@@ -308,7 +298,7 @@ static int on_turn(sd_event_source *source, void *userdata)
                 close_bus(w);
         }
         set_timer(w, RETRY_USEC);
-        publish_absent(w);
+        publish(w, DRAIN_UNIT_ABSENT, 0);
         return 0;
 }
 
