@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests: timeout=300
 """Jobs are let finish before the host goes, within bounds; and the withdrawal comes all the same."""
 
 import signal

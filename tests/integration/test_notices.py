@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests: timeout=600
 """The three clouds announce the end of an instance: no more jobs at once, nothing left at GitLab before the deadline."""
 
 import email.utils
