@@ -156,7 +156,9 @@ static Action manager_deleted(Lifecycle *l, const Event *event)
         if (j->verdict != VERDICT_ALIVE)
                 return debt_kept(l, j);
         /* A poll that was on its way makes the manager again: the second answer, a 404, is the proof. */
-        if (j->gone || !l->neighbour_may_poll)
+        /* At the first delete it may not even have arrived, so that 404 is none. */
+        bool proven = j->gone && l->proofs_left < DELETE_PROOFS;
+        if (proven || !l->neighbour_may_poll)
                 return debt_paid(l, "the manager is deleted");
         if (l->proofs_left == 0)
                 return debt_unclear(l, "the manager comes back: somebody polls with its token");

@@ -110,6 +110,7 @@ struct Lifecycle {
         bool has_answer;
         bool reset_lost; /* the dead token's runner may live under one that nobody was told */
         bool neighbour_may_poll;
+        bool verify_cut;      /* for the stop: it may arrive after our delete, and make the manager again */
         unsigned proofs_left; /* deletes that may still be sent until a 404 proves that no poll made the manager again
                                */
         unsigned withdraw_tries;

@@ -343,7 +343,10 @@ static Action dispatch(Lifecycle *l, const Event *event)
                         return act_decide(l);
                 return l->stopping && l->now.boottime_usec >= l->until_usec ? give_up(l, event) : keep(l);
         case EVENT_STOP:
-                return !l->then || may_cut(l) ? act_decide(l) : keep(l);
+                if (l->then && !may_cut(l))
+                        return keep(l);
+                l->verify_cut = l->then && l->doing == ACTION_SEND && l->calling == CALL_VERIFY;
+                return act_decide(l);
         case EVENT_START:
         case EVENT_ENTRIES:
         case EVENT_COMMAND:
