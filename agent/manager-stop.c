@@ -1,0 +1,118 @@
+/* The way out: told by a signal, or by the cloud that takes the machine. */
+
+#include "agent/manager-internal.h"
+
+static void on_cloud_told(void *userdata)
+{
+        Manager *m = userdata;
+
+        m->telling = false;
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
+/* All is withdrawn. The process stays until it is told to go: whoever started it would start it again. */
+int manager_end_stop(Manager *m)
+{
+        if (m->taken && !m->told) {
+                m->told = m->telling = true;
+                notices_tell_gone(m->notices, on_cloud_told, m);
+        }
+        return !m->telling && leave_may_exit(m->leave) ? sd_event_exit(m->event, 0) : 0;
+}
+
+static int on_stop_overdue(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Manager *m = userdata;
+
+        log_warning(m->log, NULL, "Stopping took longer than it may; what is not done stays in the state");
+        return sd_event_exit(m->event, 0);
+}
+
+static void bound_stop(Manager *m, uint64_t deadline_usec)
+{
+        (void)sd_event_source_disable_unref(m->stop_timer_source);
+        m->stop_timer_source = NULL;
+        (void)sd_event_add_time(m->event, &m->stop_timer_source, CLOCK_BOOTTIME,
+                usec_add(deadline_usec, USEC_PER_SEC / 10), 10 * USEC_PER_MSEC, on_stop_overdue, m);
+}
+
+void manager_withdraw_all(void *userdata, StopReason reason, StopPlan plan, uint64_t deadline_usec)
+{
+        Manager *m = userdata;
+
+        roster_stop(m->roster, plan, deadline_usec);
+        /* The runners end by themselves at the deadline; this is for what would not. */
+        if (leave_may_exit(m->leave))
+                bound_stop(m, deadline_usec);
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
+int manager_on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        Manager *m = userdata;
+
+        if (leave_may_exit(m->leave))
+                return 0;
+        manager_start_runners(m);
+        (void)systemd_notify_stopping();
+        m->stopping = true;
+        leave_by_signal(m->leave);
+        if (!leave_is_open(m->leave)) {
+                Now now;
+
+                /* The cloud's notice came before, and the withdrawal is under way or done. */
+                m->disk->ops->now(m->disk, &now);
+                bound_stop(m, usec_add(now.boottime_usec, m->config->stop_timeout_usec));
+        }
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+/* ---- the cloud ---- */
+
+static uint64_t to_boottime(const Manager *m, uint64_t realtime_usec)
+{
+        Now now;
+
+        if (realtime_usec == 0 || realtime_usec == USEC_INFINITY)
+                return realtime_usec;
+        m->disk->ops->now(m->disk, &now);
+        return usec_add(now.boottime_usec, usec_sub(realtime_usec, now.realtime_usec));
+}
+
+static void on_notice(void *userdata, const CloudNotice *notice)
+{
+        Manager *m = userdata;
+        const char *kind = cloud_notice_kind_to_string(notice->kind);
+        bool leaves = notice->kind == CLOUD_NOTICE_PREEMPTION || notice->kind == CLOUD_NOTICE_TERMINATION;
+        bool has_deadline = notice->deadline_usec != 0 && notice->deadline_usec != USEC_INFINITY;
+        char deadline[TIME_RFC3339_MAX] = "";
+
+        if (has_deadline)
+                (void)time_format_rfc3339(notice->deadline_usec, deadline);
+        log_message(m->log, leaves ? LOG_WARNING : LOG_INFO, LOG_FIELDS(.message_id = MESSAGE_ID_CLOUD_NOTICE),
+                "The cloud announces: %s (%s)%s%s%s", kind, notice->reference, has_deadline ? ", until " : "",
+                deadline, leaves ? "" : "; nothing is done about it");
+        hook_tell_notice(m->hook, kind, deadline, notice->reference);
+        if (!leaves)
+                return;
+        manager_start_runners(m);
+        m->stopping = m->taken = true;
+        leave_by_notice(m->leave, notice->kind == CLOUD_NOTICE_PREEMPTION ? STOP_PREEMPTION : STOP_TERMINATE,
+                to_boottime(m, notice->deadline_usec));
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
+void manager_watch_cloud(Manager *m)
+{
+        unsigned termination = m->config->termination;
+        unsigned clouds = (termination & CONFIG_TERMINATION_AWS ? (unsigned)CLOUD_AWS : 0) |
+                          (termination & CONFIG_TERMINATION_GCP ? (unsigned)CLOUD_GCP : 0) |
+                          (termination & CONFIG_TERMINATION_AZURE ? (unsigned)CLOUD_AZURE : 0);
+
+        m->notices = notices_free(m->notices);
+        int r = notices_new(
+                m->event, m->http, m->log, clouds, termination & CONFIG_TERMINATION_AUTO, on_notice, m, &m->notices);
+        if (r < 0)
+                log_warning(m->log, NULL, "The cloud's notices are not watched: %s", strerror(-r));
+}
