@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import select
@@ -146,6 +147,12 @@ def read(path: str) -> str:
         return f.read()
 
 
+def remove_group(folder: str) -> None:
+    for path, _, _ in os.walk(folder, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+
+
 def make_folder(place: str) -> tuple[str, int]:
     """A folder of a script's own, and the lock that says so; beside the roots, as an overlay can't lie on an overlay.
     Those of scripts that were killed are removed."""
@@ -158,6 +165,9 @@ def make_folder(place: str) -> tuple[str, int]:
             try:
                 fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(os.path.join(place, name), ignore_errors=True)
+                for group in control_groups():
+                    for left in glob.glob(f"{group}/runner-registrar-{name}-*"):
+                        remove_group(left)
             except BlockingIOError:
                 pass
             finally:
@@ -197,9 +207,7 @@ class ControlGroup:
 
     def remove(self) -> None:
         for folder in self.folders:
-            for path, _, _ in os.walk(folder, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(path)
+            remove_group(folder)
 
 
 class Machine:
