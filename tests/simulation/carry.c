@@ -351,6 +351,11 @@ static void arrive(World *world, SimRequest *request, const SimEvent *event)
         HostRunner *runner = &host->runners[request->runner];
         bool wanted = host->agent && runner->generation == request->generation;
 
+        /* Who cuts a request short closes its connection: what is still far off then does not arrive. */
+        if (!wanted && request->call == CALL_VERIFY && world->now_usec - runner->ended_usec > ON_THE_WAY_USEC) {
+                request_free(request);
+                return;
+        }
         gitlab_handle(world, request);
         if (request->answer_will_be_lost && request->reply.transport == TRANSPORT_OK) {
                 reply_done(&request->reply);
@@ -503,6 +508,7 @@ static int journal(HostRunner *runner, const Answer *answer, char **reterr)
 static void drop_action(HostRunner *runner)
 {
         runner->generation++;
+        runner->ended_usec = runner->host->world->now_usec;
         runner->wishing = false;
 }
 

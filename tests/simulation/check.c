@@ -631,12 +631,14 @@ void check_stopped(Host *host, bool withdrawn)
                 (SimEvent){.kind = SIM_CHECK, .host = host->index, .generation = ++host->stops});
 }
 
+/* Under its own id: what a cloned disk's gitlab-runner made under its sibling's, before our agent ran there, is the
+ * sibling's, and not for this host to delete. */
 static size_t count_managers(const World *world, const Host *host, const SimRunner *row)
 {
         size_t n = 0;
 
         for (size_t i = 0; world->gitlab->version >= 16 && i < row->n_managers; i++)
-                n += row->managers[i].host == host->index;
+                n += row->managers[i].host == host->index && strcmp(row->managers[i].system_id, host->system_id) == 0;
         return n;
 }
 

@@ -14,6 +14,11 @@
 #define NEIGHBOUR_TOKENS_MAX 8
 
 /* A create that was sent and not answered yet, or never. */
+/* How long a request may still travel when whoever sent it is done with it: a request for jobs that gitlab-runner
+ * sent before it read the file anew, a verify that a stop cut short. One that is longer on its way than the agent's
+ * two deletes makes the manager again: a window of the protocol, and GitLab drops such managers in time. */
+#define ON_THE_WAY_USEC (900 * USEC_PER_MSEC)
+
 typedef struct Window {
         bool open;
         bool lost;     /* the answer will never come */
@@ -37,6 +42,7 @@ typedef struct HostRunner {
         Plan plan;
         Lifecycle *lifecycle; /* NULL: no agent runs */
         uint64_t generation;  /* of the action under way */
+        uint64_t ended_usec;  /* when the one before it ended, or was cut short */
         uint64_t timer_generation;
         bool journal_reserved;
         bool stopped;

@@ -106,10 +106,6 @@ static const char *neighbour_system_id(const Host *host, char buffer[static SYST
         return system_id_valid(buffer) ? buffer : NULL;
 }
 
-/* A request for jobs that was sent before the change, and arrives after it. One that is longer on its way than the
- * agent's two deletes makes the manager again: a window of the protocol, and GitLab drops such managers in time. */
-#define ON_THE_WAY_USEC (900 * USEC_PER_MSEC)
-
 void neighbour_on_the_way(Host *host)
 {
         for (size_t i = 0; i < host->neighbour.n; i++)
