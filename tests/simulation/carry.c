@@ -313,8 +313,11 @@ static void put_on_wire(HostRunner *runner, SimRequest *request)
                 return;
         }
         if (world_has(world, FAULT_NETWORK)) {
-                if (world_chance(world, 100))
+                if (world_chance(world, 100)) {
                         there += world_below(world, 20 * USEC_PER_SEC);
+                        /* Slower than a stop may take is not reachable for a stop. */
+                        runner->host->healthy_since_stop = false;
+                }
                 if (world_chance(world, 150)) {
                         request->answer_will_be_lost = true;
                         world->counters.faults++;
