@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/base/file.h"
+#include "agent/runner-plan.h"
 #include "agent/template-file.h"
 
 typedef struct Slot {
@@ -188,13 +189,6 @@ static void remove_slot(Roster *roster, size_t i)
         roster->n--;
 }
 
-static Flow flow_of(const RunnerConfig *config)
-{
-        if (config->authentication_token)
-                return FLOW_AUTHENTICATION_TOKEN;
-        return config->access_token ? FLOW_ACCESS_TOKEN : FLOW_REGISTRATION_TOKEN;
-}
-
 /* A state that can't be read is neither used nor overwritten: the runner is listed as refused, and goes on working
  * with what config.toml holds, until a person has decided. */
 static int refused_record(const char *name, const char *url, char **why, Record **ret)
@@ -229,8 +223,8 @@ static int load_record(
                 r = -ENOENT;
         }
         if (r == -ENOENT) {
-                r = record_new(
-                        name, config ? config->url : "", config ? flow_of(config) : FLOW_REGISTRATION_TOKEN, ret);
+                r = record_new(name, config ? config->url : "",
+                        config ? flow_from_config(config) : FLOW_REGISTRATION_TOKEN, ret);
                 if (r >= 0)
                         (*ret)->cloned = cloned;
                 return r;

@@ -66,7 +66,7 @@ static int translate_attributes(const RunnerConfig *config, const Machine *machi
         return r;
 }
 
-static Flow flow_of(const RunnerConfig *config)
+Flow flow_from_config(const RunnerConfig *config)
 {
         if (config->authentication_token)
                 return FLOW_AUTHENTICATION_TOKEN;
@@ -119,7 +119,7 @@ static int translate_runner(const RunnerConfig *config, const Machine *machine, 
                 .proxy = config->proxy,
         };
 
-        plan->flow = flow_of(config);
+        plan->flow = flow_from_config(config);
         plan->rotation = rotation_of(config->rotation);
         plan->reregister = config->on_removed == CONFIG_ON_REMOVED_REREGISTER;
         int r = target_copy(&plan->target, &target);

@@ -23,4 +23,7 @@ DEFINE_CLEANUP(RunnerPlan, runner_plan_free)
 /* Borrowed from PLAN. */
 const Plan *runner_plan_get(const RunnerPlan *plan);
 
+/* The flow that CONFIG's one secret stands for. */
+Flow flow_from_config(const RunnerConfig *config);
+
 DeregisterOn deregister_on_from_config(ConfigDeregisterOn value);
