@@ -1,8 +1,9 @@
 /* free() and realloc() of the whole program, in front of the C library's: what is given back is wiped first.
  *
- * Some libraries take an allocator (libcurl, OpenSSL, jansson), others do not: nghttp2 keeps header fields and frames
- * with tokens in them, libyaml and inih lines of the configuration, stdio what was read and written. glibc's manual
- * allows to replace these functions; whoever allocates, the C library still does it.
+ * Tokens pass through every library: libcurl, OpenSSL and nghttp2 keep request headers, frames and decrypted records,
+ * jansson values, libyaml and inih lines of the configuration, stdio what was read and written. Some take an
+ * allocator, some do not; this one place serves them all. glibc's manual allows to replace these functions; whoever
+ * allocates, the C library still does it.
  *
  * Not where a sanitizer has put its own there. */
 

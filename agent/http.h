@@ -17,11 +17,8 @@ typedef struct Transfer Transfer;
  * owner no earlier than the next turn of the loop. */
 typedef void (*TransferDone)(Reply *reply, void *userdata);
 
-/* Sets libcurl up for the process, with an allocator that wipes: curl's own buffers hold tokens too. For main(),
- * once, before all else; never undone, as resolver threads may outlive everything. Returns 0 or -ENOMEM. */
-int http_library_init(void);
-
-/* USER_AGENT is copied. Attaches to EVENT (referenced). */
+/* USER_AGENT is copied. Attaches to EVENT (referenced). The program has called curl_global_init(), and never undoes
+ * it: resolver threads may outlive everything. */
 int http_new(sd_event *event, const char *user_agent, Http **ret);
 
 /* Cancels what is under way and tears down in curl's order. A resolver thread that hangs delays nothing. */

@@ -1,8 +1,8 @@
 /* Reads the command line, hands over to the command, returns its exit code. */
 
+#include <curl/curl.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <jansson.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,6 @@
 
 #include "agent/cli/cli.h"
 #include "agent/cli/runners.h"
-#include "agent/http.h"
 #include "agent/version.h"
 
 static const struct {
@@ -97,8 +96,7 @@ int main(int argc, char **argv)
                 return EXIT_FAILED;
         /* Tokens are in our memory: no core file, no ptrace by a job that runs as the same user. */
         (void)prctl(PR_SET_DUMPABLE, 0);
-        json_set_alloc_funcs(wiping_malloc, wiping_free);
-        if (http_library_init() < 0 || log_new(STDERR_FILENO, LOG_STYLE_AUTO, &log) < 0)
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || log_new(STDERR_FILENO, LOG_STYLE_AUTO, &log) < 0)
                 return EXIT_FAILED;
 
         while ((option = getopt_long(argc, argv, "+c:h", options, NULL)) >= 0)

@@ -147,29 +147,3 @@ char *string_wipe_free(char *string)
         }
         return NULL;
 }
-
-/* The size must be known again when wiping: it stands before the bytes, in a unit that keeps malloc()'s alignment. */
-typedef union WipingHeader {
-        size_t size;
-        max_align_t align;
-} WipingHeader;
-
-void *wiping_malloc(size_t size)
-{
-        if (size > SIZE_MAX - sizeof(WipingHeader))
-                return NULL;
-        WipingHeader *header = malloc(sizeof(*header) + size);
-        if (!header)
-                return NULL;
-        header->size = size;
-        return header + 1;
-}
-
-void wiping_free(void *p)
-{
-        if (!p)
-                return;
-        WipingHeader *header = (WipingHeader *)p - 1;
-        explicit_bzero(p, header->size);
-        free(header);
-}

@@ -56,7 +56,3 @@ char *string_wipe_free(char *string);
 DEFINE_CLEANUP(char, string_wipe_free)
 
 #define _cleanup_secret_ _cleanup_(secret_freep)
-
-/* malloc() and free() replacements that wipe on free, for libraries that take an allocator (jansson). */
-void *wiping_malloc(size_t size);
-void wiping_free(void *p);

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <curl/curl.h>
 #include <jansson.h>
 
 #include "agent/base/time.h"
@@ -322,7 +323,7 @@ int main(int argc, char **argv)
         tool.exchanges = calloc((size_t)tool.n_calls, sizeof(*tool.exchanges));
         for (int i = 0; i < tool.n_calls; i++)
                 tool.calls[i] = argv[optind + 1 + i % n];
-        if (http_library_init() < 0)
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
                 return 1;
         int r = run(&tool);
         free(tool.calls);

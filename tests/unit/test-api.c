@@ -36,7 +36,6 @@ static int setup(void **state)
 {
         static Fixture f;
 
-        json_set_alloc_funcs(wiping_malloc, wiping_free);
         f = (Fixture){
                 .token = make("glrt-abc"),
                 .access_token = make("glpat-xyz"),
