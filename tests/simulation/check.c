@@ -1,273 +1,14 @@
+/* What must hold of steps, hosts and the whole. */
+
 #include "tests/simulation/check.h"
 
 #include <string.h>
 
-#include "tests/simulation/herd.h"
+#include "tests/simulation/check-parts.h"
 #include "tests/simulation/must.h"
-
-/* More than that in a minute from one runner is a storm. */
-#define REQUESTS_PER_MINUTE_MAX 40
 
 /* refused_retry and the longest that a server is obeyed, with what is added at random. */
 #define WAIT_MAX_USEC (150 * USEC_PER_MINUTE)
-
-static bool is_create(Call call)
-{
-        return call == CALL_REGISTER || call == CALL_CREATE;
-}
-
-static bool is_reset(Call call)
-{
-        return call == CALL_RESET || call == CALL_RESET_BY_ID;
-}
-
-/* What gitlab-runner got from a rotation and then lost is alive only in GitLab. */
-static bool is_lost_by_neighbour(const SimRunner *row, const Host *host)
-{
-        return row->by_neighbour && !host_has_token(host, row->token);
-}
-
-/* Whether a row is a living runner of HOST's runner INDEX that the host got to know and nobody took from it. */
-static bool is_living(const World *world, const SimRunner *row, const Host *host, int index)
-{
-        return row->exists && row->host == host->index && row->runner == index && row->answered && !row->touched &&
-               !row->lost_reset && !row->in_flight && gitlab_takes(world, row) && !is_lost_by_neighbour(row, host);
-}
-
-/* ---- at GitLab ---- */
-
-void check_request(World *world, const SimRequest *request)
-{
-        (void)request;
-        if (!world->per_second || world->now_usec < world->herd_begin_usec)
-                return;
-        size_t second = (size_t)((world->now_usec - world->herd_begin_usec) / USEC_PER_SEC);
-        if (second < world->n_seconds)
-                world->per_second[second]++;
-}
-
-void check_created(World *world, const SimRequest *request)
-{
-        const Host *host = world->hosts[request->host];
-
-        /* One that was long on its way, and given up, is a window of the protocol, and noted as such. */
-        if (!host->agent || host->runners[request->runner].generation != request->generation)
-                return;
-        for (size_t i = 0; !host->diskless && i + 1 < world->gitlab->n; i++)
-                if (is_living(world, &world->gitlab->runners[i], host, request->runner))
-                        world_break(world, INVARIANT_BLANKET, host->index,
-                                "makes a new runner while runner %lld lives", (long long)i + 1);
-}
-
-void check_reset(World *world, const SimRequest *request, const SimRunner *runner)
-{
-        if (runner->shared)
-                world_break(world, INVARIANT_ONLY_OURS, request->host, "rotates runner %lld, which others share",
-                        (long long)runner->id);
-        else if (runner->host != request->host)
-                world_break(world, INVARIANT_ONLY_OURS, request->host, "rotates runner %lld of host %d",
-                        (long long)runner->id, runner->host);
-}
-
-void check_deleted(World *world, const SimRequest *request, const SimRunner *runner, const SimManager *manager)
-{
-        if (manager) {
-                if (manager->host != request->host)
-                        world_break(world, INVARIANT_ONLY_OURS, request->host, "deletes the manager %s of host %d",
-                                manager->system_id, manager->host);
-                return;
-        }
-        if (runner->shared)
-                world_break(world, INVARIANT_ONLY_OURS, request->host, "deletes runner %lld, which others share",
-                        (long long)runner->id);
-        else if (runner->host != request->host)
-                world_break(world, INVARIANT_ONLY_OURS, request->host, "deletes runner %lld of host %d",
-                        (long long)runner->id, runner->host);
-        else if (runner->answered && !runner->withdrawal_wanted && !runner->touched)
-                world_break(world, INVARIANT_BLANKET, request->host,
-                        "deletes its runner %lld, which nobody asked for", (long long)runner->id);
-}
-
-/* ---- requests ---- */
-
-/* What is known of a token's death: GitLab's exact words, three times, over ten minutes. */
-#define PROOFS     3
-#define PROOF_USEC (10 * USEC_PER_MINUTE)
-
-static Doubt *doubt_of(HostRunner *runner, const char *token)
-{
-        for (size_t i = 0; i < ELEMENTS(runner->doubts); i++)
-                if (strcmp(runner->doubts[i].token, token) == 0)
-                        return &runner->doubts[i];
-        Doubt *doubt = &runner->doubts[runner->n_doubts++ % DOUBTS_MAX];
-        *doubt = (Doubt){0};
-        (void)snprintf(doubt->token, sizeof(doubt->token), "%s", token);
-        return doubt;
-}
-
-static void note_forbidden(HostRunner *runner, const SimRequest *request)
-{
-        const Reply *reply = &request->reply;
-        bool forbidden = reply->transport == TRANSPORT_OK && reply->status == 403 && reply->body &&
-                         strcmp(secret_data(reply->body), "{\"message\":\"403 Forbidden\"}") == 0;
-
-        if (request->call != CALL_VERIFY || reply->transport != TRANSPORT_OK)
-                return;
-        Doubt *doubt = doubt_of(runner, request->token);
-        doubt->ever += forbidden;
-        if (forbidden && doubt->forbidden++ == 0)
-                doubt->since_usec = runner->host->world->now_usec;
-        else if (!forbidden && reply->status == 200 && strcmp(reply->content_type, "text/html") != 0)
-                doubt->forbidden = 0;
-}
-
-/* Before what was enrolled is replaced. */
-static void check_proofs(HostRunner *runner, const SimRequest *request)
-{
-        Host *host = runner->host;
-        const Record *record = lifecycle_record(runner->lifecycle);
-
-        if (!record->token || (!is_create(request->call) && request->call != CALL_RESET_BY_ID))
-                return;
-        /* A clock or a disk that failed may have brought older proofs back. */
-        if (host->world->now_usec < host->jumped_usec + USEC_PER_DAY && host->jumped_usec > 0)
-                return;
-        const Doubt *doubt = doubt_of(runner, secret_data(record->token));
-        if (doubt->forbidden < PROOFS || host->world->now_usec < doubt->since_usec + PROOF_USEC)
-                world_break(host->world, INVARIANT_BLANKET, host->index, "gives its runner up after %u proofs",
-                        doubt->forbidden);
-}
-
-static void check_create_sent(HostRunner *runner, SimRequest *request)
-{
-        Host *host = runner->host;
-        World *world = host->world;
-
-        if (runner->create_lost)
-                world_break(world, INVARIANT_ENROLLED_ONCE, host->index,
-                        "sends a create again blindly, its answer having been lost");
-        if (runner->window.lost && !runner->window.recorded)
-                world_break(world, INVARIANT_ENROLLED_ONCE, host->index,
-                        "begins a new create, the lost one not being noted");
-        runner->window = (Window){.open = true};
-        runner->create_lost = true;
-}
-
-static bool is_change(Call call)
-{
-        return is_create(call) || call == CALL_DELETE_RUNNER || call == CALL_DELETE_MANAGER ||
-               call == CALL_DELETE_BY_ID;
-}
-
-void check_sent(HostRunner *runner, SimRequest *request)
-{
-        World *world = runner->host->world;
-        uint64_t minute = world->now_usec / USEC_PER_MINUTE;
-
-        if (world->blanket && is_change(request->call))
-                world_break(world, INVARIANT_BLANKET, runner->host->index, "sends %s although its runner lives",
-                        call_to_string(request->call));
-
-        if (runner->minute != minute) {
-                runner->minute = minute;
-                runner->in_minute = 0;
-        }
-        if (request->call != CALL_SHOW && ++runner->in_minute > REQUESTS_PER_MINUTE_MAX)
-                world_break(world, INVARIANT_WAITS, runner->host->index, "storms GitLab with %s",
-                        call_to_string(request->call));
-        if (runner->told_usec[request->call] > world->now_usec && !runner->commanded &&
-                strcmp(runner->told_token[request->call], request->token) == 0)
-                world_break(world, INVARIANT_WAITS, runner->host->index, "sends %s earlier than it was told to",
-                        call_to_string(request->call));
-        if (request->call == CALL_PROBE)
-                runner->create_lost = false;
-        if (request->call == CALL_VERIFY && strcmp(runner->reset_lost, request->token) == 0)
-                runner->reset_lost[0] = 0;
-        if (!runner->host->diskless)
-                check_proofs(runner, request);
-        if (is_create(request->call))
-                check_create_sent(runner, request);
-        if (request->call == CALL_RESET && runner->reset_lost[0] && strcmp(runner->reset_lost, request->token) == 0)
-                world_break(world, INVARIANT_TOKEN_KEPT, runner->host->index,
-                        "sends a reset again blindly, its answer having been lost");
-}
-
-static void window_lost(HostRunner *runner)
-{
-        runner->window.open = false;
-        runner->window.lost = true;
-        runner->host->world->counters.lost_answers++;
-}
-
-static SimRunner *row_of(const World *world, const SimRequest *request)
-{
-        return request->acted_on ? gitlab_find_id(world->gitlab, request->acted_on) : NULL;
-}
-
-void check_reset_unclear(HostRunner *runner, const SimRequest *request)
-{
-        if (request->call == CALL_RESET)
-                (void)memcpy(runner->reset_lost, request->token, sizeof(runner->reset_lost));
-}
-
-/* Nobody will ever get to know the token that GitLab made. */
-void check_answer_lost(World *world, const SimRequest *request)
-{
-        SimRunner *row = row_of(world, request);
-
-        if (is_reset(request->call)) {
-                if (row && request->acted) {
-                        row->in_flight = false;
-                        row->lost_reset = true;
-                        world->counters.lost_resets++;
-                }
-        }
-}
-
-static void note_told(HostRunner *runner, const SimRequest *request)
-{
-        World *world = runner->host->world;
-        const Reply *reply = &request->reply;
-
-        if (reply->transport != TRANSPORT_OK || reply->status != 429 || !reply->retry_after)
-                return;
-        /* In whole seconds, and counted from when GitLab said so. */
-        runner->told_usec[request->call] = world->now_usec + strtoull(reply->retry_after, NULL, 10) * USEC_PER_SEC -
-                                           request->answer_usec - USEC_PER_SEC;
-        (void)memcpy(runner->told_token[request->call], request->token, sizeof(request->token));
-}
-
-void check_answer(HostRunner *runner, const SimRequest *request, bool maybe_acted)
-{
-        World *world = runner->host->world;
-        SimRunner *row = row_of(world, request);
-        bool told = request->answer_token[0] != 0;
-
-        if (request->reply.status == 201 || (request->call == CALL_VERIFY && request->reply.status == 200))
-                herd_note(world, runner->host->index);
-        note_forbidden(runner, request);
-        if (!runner->host->diskless)
-                note_told(runner, request);
-        if (is_create(request->call) && !maybe_acted) {
-                runner->create_lost = false;
-                runner->window.open = false;
-        }
-        if (is_create(request->call) && maybe_acted)
-                window_lost(runner);
-        if (is_reset(request->call) && maybe_acted) {
-                check_reset_unclear(runner, request);
-                check_answer_lost(world, request);
-        }
-        if (told && (is_create(request->call) || is_reset(request->call))) {
-                if (row) {
-                        row->answered = true;
-                        row->in_flight = false;
-                }
-                (void)memcpy(runner->unjournalled, request->answer_token, sizeof(runner->unjournalled));
-                runner->journal_tried = false;
-                runner->host->disk.mutating_other = false;
-        }
-}
 
 /* ---- steps ---- */
 
@@ -283,7 +24,7 @@ static void note_orphan(HostRunner *runner, const char *sentence)
                 return;
         /* Given up, with the time to stop. */
         if (runner->window.open)
-                window_lost(runner);
+                check_window_lost(runner);
         if (!runner->window.lost || runner->window.recorded)
                 return;
         runner->window.recorded = true;
@@ -357,7 +98,7 @@ static void check_counted(HostRunner *runner)
         const Record *record = lifecycle_record(runner->lifecycle);
 
         if (record->token && record->dead_proofs > 0 &&
-                record->dead_proofs > doubt_of(runner, secret_data(record->token))->ever)
+                record->dead_proofs > check_doubt_of(runner, secret_data(record->token))->ever)
                 world_break(runner->host->world, INVARIANT_BLANKET, runner->host->index,
                         "counts as a proof of death what is none");
 }
@@ -384,109 +125,10 @@ void check_forgotten(HostRunner *runner)
 {
         /* In flight when the agent ended: nobody hears the answer. */
         if (runner->window.open)
-                window_lost(runner);
+                check_window_lost(runner);
         runner->create_lost = false;
         runner->reset_lost[0] = 0;
         (void)memset(runner->told_usec, 0, sizeof(runner->told_usec));
-}
-
-/* ---- files ---- */
-
-static const char *past_blanks(const char *p, const char *end)
-{
-        while (p < end && *p == ' ')
-                p++;
-        return p;
-}
-
-/* The lines of config.toml that are none of ours, blank ones apart. Caller frees. */
-static char *mask(const Host *host)
-{
-        size_t size, used = 0;
-        const char *text = sim_disk_peek(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, &size);
-        char *masked = must(calloc(1, size + 1));
-        const char *p = text, *end = text ? text + size : NULL;
-
-        while (p && p < end) {
-                const char *stop = p + 1, *line_end;
-
-                /* A block is a header with all that is indented below it, or one line of anything. */
-                bool header = *past_blanks(p, end) == '[';
-                line_end = memchr(p, '\n', (size_t)(end - p));
-                stop = line_end ? line_end + 1 : end;
-                while (header && stop < end && (*stop == ' ' || *stop == '\n') && *past_blanks(stop, end) != '[') {
-                        line_end = memchr(stop, '\n', (size_t)(end - stop));
-                        stop = line_end ? line_end + 1 : end;
-                }
-                bool ours = header && memmem(p, (size_t)(stop - p), "\"sim-", 5);
-                for (const char *c = p; !ours && c < stop; c++)
-                        if (*c != '\n' && *c != ' ')
-                                masked[used++] = *c;
-                p = stop;
-        }
-        return masked;
-}
-
-void check_edit_by_others(Host *host)
-{
-        free(host->masked);
-        host->masked = mask(host);
-}
-
-void check_edit(Host *host)
-{
-        char *now = mask(host);
-
-        /* A file that was not there, or empty, is begun as gitlab-runner's installation begins it. */
-        if (host->masked && host->masked[0] && strcmp(host->masked, now) != 0)
-                world_break(host->world, INVARIANT_FILE_WHOLE, host->index, "changes foreign bytes of config.toml");
-        free(host->masked);
-        host->masked = now;
-}
-
-/* An answer that had come, and was in no file yet, is a lost one. */
-static void check_unjournalled(Host *host)
-{
-        for (size_t i = 0; i < host->n_runners; i++) {
-                HostRunner *runner = &host->runners[i];
-                SimRunner *row =
-                        runner->unjournalled[0] ? gitlab_find(host->world->gitlab, runner->unjournalled) : NULL;
-
-                if (row && !sim_disk_holds(&host->disk, runner->unjournalled, false)) {
-                        if (row->old_token[0]) {
-                                row->lost_reset = true;
-                                host->world->counters.lost_resets++;
-                        } else {
-                                row->answered = false;
-                                window_lost(runner);
-                        }
-                }
-                runner->unjournalled[0] = 0;
-        }
-}
-
-void check_after_crash(Host *host)
-{
-        check_unjournalled(host);
-}
-
-void check_after_cut(Host *host)
-{
-        check_unjournalled(host);
-        if (!host->disk.mounted && !sim_disk_config_is_foreign(&host->disk) && !sim_disk_config_is_whole(&host->disk))
-                world_break(host->world, INVARIANT_FILE_WHOLE, host->index, "config.toml is torn after a power cut");
-        /* What others tore in place is not ours to answer for; what we did must be mended by the next start. */
-        if (!host->disk.mounted || sim_disk_config_is_foreign(&host->disk))
-                sim_disk_history_restart(&host->disk);
-        host->disk.foreign_dirty = false;
-        check_edit_by_others(host);
-}
-
-void check_file_after_start(Host *host)
-{
-        if (host->disk.mounted && !host->disk.dead && !sim_disk_config_is_whole(&host->disk))
-                world_break(host->world, INVARIANT_FILE_WHOLE, host->index, "config.toml is torn after a start");
-        check_edit_by_others(host);
 }
 
 /* ---- hosts ---- */
@@ -624,7 +266,7 @@ void check_stopped(Host *host, bool withdrawn)
                                 "config.toml has an entry after the withdrawal");
         for (size_t i = 0; i < world->gitlab->n; i++)
                 for (size_t k = 0; k < host->n_runners; k++)
-                        if (is_living(world, &world->gitlab->runners[i], host, (int)k))
+                        if (check_is_living(world, &world->gitlab->runners[i], host, (int)k))
                                 world_break(world, INVARIANT_NOTHING_LEFT, host->index,
                                         "runner %lld is left, and GitLab was well", (long long)i + 1);
         world_later(world, 20 * USEC_PER_SEC,
@@ -702,7 +344,7 @@ static void check_quiet_runner(Host *host, const HostRunner *runner)
                 world_break(world, INVARIANT_ENROLLED_ONCE, host->index, "uses runner %lld of host %d",
                         (long long)row->id, row->host);
         for (size_t i = 0; i < world->gitlab->n; i++)
-                living += is_living(world, &world->gitlab->runners[i], host, runner->index);
+                living += check_is_living(world, &world->gitlab->runners[i], host, runner->index);
         if (living > 1)
                 world_break(
                         world, INVARIANT_ENROLLED_ONCE, host->index, "all is well, and it has %zu runners", living);
