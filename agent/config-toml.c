@@ -132,7 +132,9 @@ static int place_open(const Place *place, FileFlags flags, File **ret, FileInfo 
         return 0;
 }
 
-int config_toml_read(ConfigToml *ct, Secret **ret_bytes, FileInfo *ret_info, char **reterr)
+/* A file of at most MAX bytes; -ENOENT: there is none. */
+static int read_whole(
+        ConfigToml *ct, const char *path, size_t max, Secret **ret_bytes, FileInfo *ret_info, char **reterr)
 {
         _cleanup_(file_closep) File *file = NULL;
         _cleanup_place_ Place place = {0};
@@ -140,7 +142,7 @@ int config_toml_read(ConfigToml *ct, Secret **ret_bytes, FileInfo *ret_info, cha
         int r;
 
         *ret_info = (FileInfo){0};
-        r = place_find_existing(ct, ct->path, &place, reterr);
+        r = place_find_existing(ct, path, &place, reterr);
         if (r < 0)
                 return r;
         /* Looked at before it is read: what changes in between makes the next replace fail, and not the later read
@@ -150,11 +152,16 @@ int config_toml_read(ConfigToml *ct, Secret **ret_bytes, FileInfo *ret_info, cha
                 return r;
         if (!file)
                 return -ENOENT;
-        r = file_read(file, CONFIG_TOML_SIZE_MAX, ret_bytes);
+        r = file_read(file, max, ret_bytes);
         if (r < 0)
                 return place_failure(&place, r, "read", reterr);
         *ret_info = info;
         return 0;
+}
+
+int config_toml_read(ConfigToml *ct, Secret **ret_bytes, FileInfo *ret_info, char **reterr)
+{
+        return read_whole(ct, ct->path, CONFIG_TOML_SIZE_MAX, ret_bytes, ret_info, reterr);
 }
 
 /* Temp files have random names: two agents that share the folder by mistake never rename each other's. */
@@ -382,25 +389,17 @@ int config_toml_replace(ConfigToml *ct, const FileInfo *expected, const Secret *
 
 int config_toml_system_id_read(ConfigToml *ct, char ret[static SYSTEM_ID_SIZE + 1], char **reterr)
 {
-        _cleanup_(file_closep) File *file = NULL;
         _cleanup_secret_ Secret *text = NULL;
-        _cleanup_place_ Place place = {0};
+        _cleanup_free_ char *why = NULL;
         FileInfo info;
-        int r;
+        int r = read_whole(ct, ct->system_id_path, SYSTEM_ID_FILE_MAX, &text, &info, &why);
 
-        r = place_find_existing(ct, ct->system_id_path, &place, reterr);
-        if (r < 0)
-                return r;
-        r = place_open(&place, 0, &file, &info, reterr);
-        if (r < 0)
-                return r;
-        if (!file)
-                return -ENOENT;
-        r = file_read(file, SYSTEM_ID_FILE_MAX, &text);
         if (r == -EFBIG)
                 return -ENOENT;
-        if (r < 0)
-                return place_failure(&place, r, "read", reterr);
+        if (r < 0) {
+                *reterr = take_ptr(why);
+                return r;
+        }
         secret_trim(text);
         if (secret_size(text) != SYSTEM_ID_SIZE || !system_id_valid(secret_data(text)))
                 return -ENOENT;

@@ -22,6 +22,17 @@ static inline void freep(void *p)
         free(*(void **)p);
 }
 
+/* Frees a NULL-terminated list and its strings; accepts NULL, returns NULL. */
+static inline char **strings_free(char **strings)
+{
+        for (char **s = strings; s && *s; s++)
+                free(*s);
+        free(strings);
+        return NULL;
+}
+
+DEFINE_CLEANUP(char *, strings_free)
+
 /* Closes FD unless it is negative, keeping errno; always returns -1, so that `fd = safe_close(fd)` forgets it. */
 static inline int safe_close(int fd)
 {

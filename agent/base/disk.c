@@ -7,7 +7,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#include "agent/base/file.h"
+#include "agent/base/file-failure.h"
 #include "agent/base/walk.h"
 
 #ifndef STATX_ATTR_MOUNT_ROOT

@@ -1,9 +1,10 @@
 #pragma once
 
-/* What is made of the Disk's primitives again and again: read a whole file, replace one, reserve space, and say what
- * went wrong. Works on any Disk. */
+/* What is made of the Disk's primitives again and again: read a whole file, replace one, reserve space. Works
+ * on any Disk. */
 
 #include "agent/base/disk.h"
+#include "agent/base/file-failure.h"
 
 /* Reads the regular file PATH of at most MAX bytes, links followed. *reterr names the path and the reason. As
  * folder_open_for(), file_open() and file_read(). RET_INFO may be NULL. */
@@ -35,12 +36,3 @@ int file_reserve(File *file, uint64_t size);
 /* Sets the mtime to now, but later than OLD_NSEC in any case, as whoever polls compares it: 1 ms later, or as much as
  * the file system can tell apart. */
 int file_set_newer_mtime(File *file, uint64_t old_nsec);
-
-/* Sets *reterr (which may be NULL) to "Failed to VERB 'FOLDER/NAME': reason; what to do" and returns ERROR, a
- * negative errno. NAME may be NULL. */
-int file_failure(char **reterr, int error, const char *verb, const char *folder, const char *name);
-
-/* Frees a NULL-terminated list and its strings; accepts NULL, returns NULL. */
-char **strings_free(char **strings);
-
-DEFINE_CLEANUP(char *, strings_free)

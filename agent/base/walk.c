@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/base/file.h"
+#include "agent/base/file-failure.h"
 
 #define LINKS_MAX 40 /* as many as the kernel follows */
 

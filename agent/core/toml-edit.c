@@ -284,16 +284,6 @@ void toml_edit_rewind(TomlEdit *edit, TomlEditMark mark)
                 edit->removed[edit->removals[--edit->n_removals]->id] = false;
 }
 
-const TomlValue *toml_edit_removed_root(const TomlEdit *edit, const TomlValue *value)
-{
-        const TomlValue *root = NULL;
-
-        for (; value; value = value->parent)
-                if (edit->removed[value->id])
-                        root = value;
-        return root;
-}
-
 /* Start of the line before the one that begins at `at`, if that line is blank; else `at`. */
 static size_t skip_blank_line_before(const char *source, size_t bom, size_t at)
 {
