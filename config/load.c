@@ -71,7 +71,7 @@ static int read_content(Builder *builder, int fd, Secret **ret)
 {
         _cleanup_secret_ Secret *content = NULL;
         char buffer[16 * 1024];
-        ssize_t n;
+        ssize_t n = 0;
 
         int r = secret_new(NULL, 0, &content);
         while (r >= 0) {
