@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 
 #include "agent/base/time.h"
@@ -47,66 +46,12 @@ static uint64_t clamp_timeout(uint64_t usec)
 
 static size_t on_header(char *data, size_t one, size_t size, void *userdata)
 {
-        static const struct {
-                const char *name;
-                size_t offset;
-        } kept[] = {
-                {"Content-Type", offsetof(Reply, content_type)},
-                {"Location", offsetof(Reply, location)},
-                {"Retry-After", offsetof(Reply, retry_after)},
-                {"RateLimit-Limit", offsetof(Reply, ratelimit_limit)},
-                {"RateLimit-Observed", offsetof(Reply, ratelimit_observed)},
-                {"RateLimit-Remaining", offsetof(Reply, ratelimit_remaining)},
-                {"RateLimit-ResetTime", offsetof(Reply, ratelimit_reset_time)},
-                {"Date", offsetof(Reply, date)},
-                {"X-Next-Page", offsetof(Reply, next_page)},
-                {"Link", offsetof(Reply, link)},
-                {"X-Total", offsetof(Reply, total)},
-                {"ETag", offsetof(Reply, etag)},
-        };
         Transfer *t = userdata;
+        int r = reply_headers_take(&t->arriving, data, size);
 
-        t->header_bytes += size;
-        if (t->header_bytes > REPLY_HEADER_MAX) {
-                t->headers_too_large = true;
-                return 0;
-        }
-
-        size_t end = size;
-        while (end > 0 && (data[end - 1] == '\r' || data[end - 1] == '\n'))
-                end--;
-        if (end == 0) {
-                /* Behind the last block there are only trailers, which must not pass for headers. An interim
-                 * answer (103) ends with a blank line too, but then another status line follows. */
-                t->headers_ended = true;
-                return size;
-        }
-        if (end >= 5 && memcmp(data, "HTTP/", 5) == 0) {
-                t->headers_ended = false;
-                return size;
-        }
-
-        const char *colon = memchr(data, ':', end);
-        if (!colon || t->headers_ended)
-                return size;
-        for (size_t i = 0; i < ELEMENTS(kept); i++) {
-                size_t n = strlen(kept[i].name);
-                char **value = (char **)((char *)&t->reply + kept[i].offset);
-
-                if ((size_t)(colon - data) != n || strncasecmp(data, kept[i].name, n) != 0 || *value)
-                        continue;
-                const char *start = colon + 1, *stop = data + end;
-                while (start < stop && (*start == ' ' || *start == '\t'))
-                        start++;
-                while (stop > start && (stop[-1] == ' ' || stop[-1] == '\t'))
-                        stop--;
-                *value = strndup(start, (size_t)(stop - start));
-                if (!*value) {
-                        t->out_of_memory = true;
-                        return 0;
-                }
-        }
-        return size;
+        t->headers_too_large = r == -E2BIG;
+        t->out_of_memory = r == -ENOMEM;
+        return r < 0 ? 0 : size;
 }
 
 static size_t on_body(char *data, size_t one, size_t size, void *userdata)
@@ -496,6 +441,7 @@ int transfer_new(
         t->timeout_usec = clamp_timeout(request->timeout_usec);
         t->body_max = request->body_max > 0 ? request->body_max : REPLY_BODY_MAX;
         t->repeatable = request_is_repeatable(request);
+        t->arriving.reply = &t->reply;
         t->easy = curl_easy_init();
         if (!t->easy || target_copy(&t->target, target) < 0 || secret_new(NULL, 0, &t->reply.body) < 0)
                 return -ENOMEM;
@@ -586,7 +532,7 @@ int transfer_finish(Transfer *t, CURLcode code, const char *place)
                 .body_too_large = t->body_too_large,
                 .body_max = t->body_max,
                 .headers_too_large = t->headers_too_large,
-                .headers_begun = t->header_bytes > 0 && !t->out_of_memory,
+                .headers_begun = t->arriving.bytes > 0 && !t->out_of_memory,
                 .resolved = get_time_is_set(t->easy, CURLINFO_NAMELOOKUP_TIME_T),
                 .connected = has_peer(t->easy),
                 .os_errno = get_long(t->easy, CURLINFO_OS_ERRNO),

@@ -6,6 +6,7 @@
 
 #include <curl/curl.h>
 
+#include "agent/core/reply-headers.h"
 #include "agent/http.h"
 
 /* A connection takes up to three retransmissions of its SYN, or one name server that does not answer. */
@@ -40,8 +41,7 @@ struct Transfer {
 
         /* Filled by curl's callbacks. */
         unsigned n_sent; /* how often curl began to send the request */
-        size_t header_bytes;
-        bool headers_ended;
+        ReplyHeaders arriving;
         bool body_too_large;
         bool headers_too_large;
         bool out_of_memory;
