@@ -333,9 +333,17 @@ static int read_file(const SecretSource *source, const char *name, Secret **ret,
         return read_descriptor(fd, name, ret, reterr);
 }
 
+static int fail_missing_credential(const SecretSource *source, const char *name, char **reterr)
+{
+        return value_fail(reterr, -ENOENT,
+                "%s is not there, expected LoadCredential=%s:PATH or LoadCredentialEncrypted= in the unit", name,
+                source->text);
+}
+
 /* systemd alone makes that folder, with modes and lists of its own: who can read it is not ours to judge. */
 static int read_credential(const SecretSource *source, const char *name, Secret **ret, char **reterr)
 {
+        _cleanup_secret_ Secret *secret = NULL;
         _cleanup_close_ int folder = -1, fd = -1;
         const char *directory = getenv("CREDENTIALS_DIRECTORY");
         struct stat st;
@@ -350,16 +358,22 @@ static int read_credential(const SecretSource *source, const char *name, Secret 
         if (folder >= 0)
                 fd = openat(folder, source->text, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
         if (fd < 0 && errno == ENOENT)
-                return value_fail(reterr, -ENOENT,
-                        "%s is not there, expected LoadCredential=%s:PATH or LoadCredentialEncrypted= in the unit",
-                        name, source->text);
+                return fail_missing_credential(source, name, reterr);
         if (fd < 0 || fstat(fd, &st) < 0) {
                 int r = -errno;
                 return value_fail(reterr, r, "%s can't be read: %s", name, strerror(-r));
         }
         if (!S_ISREG(st.st_mode))
                 return value_fail(reterr, -EINVAL, "%s is no regular file", name);
-        return read_descriptor(fd, name, ret, reterr);
+        int r = read_descriptor(fd, name, &secret, reterr);
+        if (r < 0)
+                return r;
+        secret_trim(secret);
+        /* The unit's default: without one, systemd 247 would not start us where the credential is missing. */
+        if (secret_size(secret) == 0)
+                return fail_missing_credential(source, name, reterr);
+        *ret = take_ptr(secret);
+        return 0;
 }
 
 static int read_variable(const SecretSource *source, const char *name, Secret **ret, char **reterr)

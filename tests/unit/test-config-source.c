@@ -319,6 +319,9 @@ static void test_credentials(void **state)
         /* With an access list in it, as systemd may set one, the mode looks like that. */
         assert_int_equal(chmod(scratch_path(scratch, "x"), 0440), 0);
         expect_read("credential:x", CANARY, 0, NULL);
+        /* What the unit's default makes of a missing one. */
+        scratch_write(scratch, "blank", "\n");
+        expect_read("credential:blank", NULL, -ENOENT, "is not there");
         assert_int_equal(mkfifo(scratch_path(scratch, "pipe"), 0600), 0);
         expect_read("credential:pipe", NULL, -EINVAL, "no regular file");
         (void)setenv("CREDENTIALS_DIRECTORY", "/nonexistent", 1);
