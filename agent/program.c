@@ -308,7 +308,7 @@ static int block_sigchld(void)
 
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGCHLD);
-        return -pthread_sigmask(SIG_BLOCK, &set, NULL);
+        return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
 }
 
 /* A pipe whose reading end, which does not block, is watched; *RET_END is the writing end. */
