@@ -32,7 +32,7 @@ import tomllib
 from collections.abc import Callable
 from typing import Any
 
-from root import HERE, INSIDE, TOP, Unavailable, base_root, install_tree
+from root import HERE, INSIDE, TOP, Unavailable, base_root, build_tree, install_tree
 
 sys.path.insert(0, os.path.join(TOP, "tests", "gitlab"))
 sys.path.insert(1, os.path.join(TOP, "tests", "integration"))
@@ -484,7 +484,11 @@ class Lab:
         self._furnish()
         put(self.neighbour, "/usr/bin/gitlab-runner", read(os.path.join(HERE, "gitlab-runner")), 0o755)
         put(self.neighbour, "/etc/systemd/system/gitlab-runner.service", GITLAB_RUNNER_UNIT)
-        install_tree(self.tree)
+        if release == "bullseye":
+            # What is built here stands on libraries that are newer than its own.
+            build_tree(self.base, os.path.join(self.folder, "builder"), self.tree)
+        else:
+            install_tree(self.tree)
         self.unit_dir = next(path.removeprefix(self.tree) for path, _, names in os.walk(self.tree)
                              if "runner-registrar.service" in names)
         self.machines: list[Machine] = []

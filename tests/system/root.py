@@ -20,11 +20,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 SYSTEMD = ["systemd", "systemd-sysv", "dbus"]
 LIBRARIES = {
+    "bullseye": ["libcurl4", "libyaml-0-2", "libinih1", "libjansson4", "libssl1.1"],
     "bookworm": ["libcurl4", "libyaml-0-2", "libinih1", "libjansson4", "libssl3"],
     "trixie": ["libcurl4t64", "libyaml-0-2", "libinih1", "libjansson4", "libssl3t64"],
 }
 # libpam-systemd: where it is, jobs of a shell executor live in session scopes.
-OTHERS = {"bookworm": ["libpam-systemd", "ca-certificates", "python3", "cloud-init"], "trixie": ["python3"]}
+OTHERS = {
+    # Its libraries are too old for what is built here, so it brings what builds in it; and its Python reads no TOML.
+    "bullseye": ["python3", "python3-toml", "gcc", "libc6-dev", "meson", "ninja-build", "pkg-config", "libcurl4-openssl-dev",
+                 "libsystemd-dev", "libjansson-dev", "libyaml-dev", "libinih-dev", "libssl-dev"],
+    "bookworm": ["libpam-systemd", "ca-certificates", "python3", "cloud-init"],
+    "trixie": ["python3"],
+}
 
 
 # Set in the namespaces of a test, where nothing can be fetched; with a release's name behind it, why it is not there.
@@ -149,3 +156,29 @@ def install_tree(folder: str) -> None:
                           capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"meson install failed: {done.stdout}{done.stderr}")
+
+
+def build_tree(base: str, scratch: str, folder: str) -> None:
+    """The same, built inside the root BASE by its own compiler and libraries. SCRATCH is a folder of the caller's, and so
+    are the mounts: those of its namespace."""
+    for name in ("upper", "work", "root"):
+        os.makedirs(f"{scratch}/{name}")
+    inside = scratch + "/root"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", f"lowerdir={base},upperdir={scratch}/upper,workdir={scratch}/work",
+                    inside], check=True)
+    try:
+        for name in ("source", "build", "out"):
+            os.mkdir(f"{inside}/{name}")
+        subprocess.run(["mount", "--bind", TOP, inside + "/source"], check=True)
+        subprocess.run(["mount", "-t", "proc", "proc", inside + "/proc"], check=True)
+        subprocess.run(["mount", "--rbind", "/dev", inside + "/dev"], check=True)
+        command = ("meson setup /build /source -Dtests=false -Dwerror=true --prefix=/usr && ninja -C /build && "
+                   "DESTDIR=/out meson install -C /build --no-rebuild")
+        done = subprocess.run(["chroot", inside, "sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False,
+                              env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
+        if done.returncode != 0:
+            raise RuntimeError(f"the source can't be built in {os.path.basename(base)}: {done.stdout[-1500:]}")
+    finally:
+        subprocess.run(["umount", "--recursive", "--lazy", inside], check=False)
+    shutil.move(scratch + "/upper/out", folder)
