@@ -8,12 +8,11 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "agent/control-request.h"
 #include "agent/core/json.h"
 
 /* A client that sends nothing, or does not read, is dropped after this. */
 #define CLIENT_IDLE_USEC (10 * USEC_PER_SEC)
-
-#define NAMES_MAX 16384
 
 typedef struct Client {
         Control *control; /* NULL: hung up, only its order is still awaited */
@@ -23,7 +22,7 @@ typedef struct Client {
         Secret *line; /* what came; neither is a secret, but a buffer that grows */
         Secret *reply;
         size_t sent;
-        char **names;
+        ControlRequest request;
         Order *order;
         bool waiting; /* for all to be enrolled */
 } Client;
@@ -39,14 +38,6 @@ struct Control {
         size_t n_clients;
 };
 
-static char **names_free(char **names)
-{
-        for (size_t i = 0; names && names[i]; i++)
-                free(names[i]);
-        free(names);
-        return NULL;
-}
-
 static Client *client_free(Client *client)
 {
         if (!client)
@@ -57,7 +48,7 @@ static Client *client_free(Client *client)
         (void)sd_event_source_disable_unref(client->timer_source);
         (void)safe_close(client->fd);
         (void)secret_free(client->line);
-        (void)names_free(client->names);
+        control_request_done(&client->request);
         (void)secret_free(client->reply);
         free(client);
         return NULL;
@@ -117,7 +108,7 @@ static void on_order_done(void *userdata, const OrderResult *results, size_t n, 
 
 static void client_check_wait(Client *client)
 {
-        int code = manager_readiness(client->control->manager, client->names);
+        int code = manager_readiness(client->control->manager, client->request.names);
 
         if (code != 75)
                 client_answer(client, json_pack("{s:i, s:[]}", "code", code, "runners"));
@@ -135,85 +126,42 @@ static void client_status(Client *client)
 
 /* ---- requests ---- */
 
-static int read_names(const json_t *names, char ***ret)
-{
-        size_t n = json_array_size(names);
-
-        if (names && (!json_is_array(names) || n > NAMES_MAX))
-                return -EINVAL;
-        *ret = calloc(n + 1, sizeof(**ret));
-        if (!*ret)
-                return -ENOMEM;
-        for (size_t i = 0; i < n; i++) {
-                const char *name = json_string_value(json_array_get(names, i));
-
-                if (!name)
-                        return -EINVAL;
-                (*ret)[i] = strdup(name);
-                if (!(*ret)[i])
-                        return -ENOMEM;
-        }
-        return 0;
-}
-
-static Command command_from_string(const char *name)
-{
-        static const char *const names[_COMMAND_MAX] = {
-                [COMMAND_REGISTER] = "register",
-                [COMMAND_VERIFY] = "verify",
-                [COMMAND_ROTATE] = "rotate",
-                [COMMAND_DEREGISTER] = "deregister",
-        };
-
-        for (Command command = 0; command < _COMMAND_MAX; command++)
-                if (names[command] && strcmp(names[command], name) == 0)
-                        return command;
-        return COMMAND_NONE;
-}
-
-static void client_command(Client *client, const char *name, const json_t *wishes)
+static void client_order(Client *client)
 {
         _cleanup_free_ char *why = NULL;
-        json_int_t timeout = json_integer_value(json_object_get(wishes, "timeout_usec"));
-        const OrderRequest request = {
-                .command = command_from_string(name),
-                .names = client->names,
-                .drain = json_is_true(json_object_get(wishes, "drain")),
-                .timeout_usec = timeout > 0 ? (uint64_t)timeout : USEC_INFINITY,
-        };
+        int r = manager_order(
+                client->control->manager, &client->request.order, on_order_done, client, &client->order, &why);
 
-        if (strcmp(name, "status") == 0) {
-                client_status(client);
-                return;
-        }
-        if (strcmp(name, "wait") == 0) {
-                client->waiting = true;
-                client_check_wait(client);
-                return;
-        }
-        if (request.command == COMMAND_NONE) {
-                client_refuse(client, 2, "this agent does not know that command");
-                return;
-        }
-        int r = manager_order(client->control->manager, &request, on_order_done, client, &client->order, &why);
         if (r < 0)
                 client_refuse(client, r == -ENOENT ? 2 : 1, why ? why : strerror(-r));
 }
 
 static void client_request(Client *client)
 {
-        _cleanup_json_ json_t *request = NULL;
-
-        (void)json_read(secret_data(client->line), secret_size(client->line), CONTROL_LINE_MAX, &request);
-        const char *command = json_get_text(request, "command");
+        int r = control_request_read(secret_data(client->line), secret_size(client->line), &client->request);
 
         (void)sd_event_source_set_enabled(client->timer_source, SD_EVENT_OFF);
         /* From now on only a hang-up is listened for. */
         (void)sd_event_source_set_io_events(client->io_source, 0);
-        if (!command || read_names(json_object_get(request, "names"), &client->names) < 0)
-                client_refuse(client, 2, "that is no request");
-        else
-                client_command(client, command, request);
+        if (r < 0) {
+                client_refuse(client, r == -ENOMEM ? 1 : 2, r == -ENOMEM ? strerror(-r) : "that is no request");
+                return;
+        }
+        switch (client->request.verb) {
+        case CONTROL_ORDER:
+                client_order(client);
+                break;
+        case CONTROL_STATUS:
+                client_status(client);
+                break;
+        case CONTROL_WAIT:
+                client->waiting = true;
+                client_check_wait(client);
+                break;
+        case CONTROL_UNKNOWN:
+                client_refuse(client, 2, "this agent does not know that command");
+                break;
+        }
 }
 
 static void client_read(Client *client)
@@ -433,27 +381,6 @@ static int send_all(int fd, const char *data, size_t size)
         return 0;
 }
 
-static int send_request(int fd, const char *command, char *const *names, bool drain, uint64_t timeout_usec)
-{
-        json_t *list = json_array();
-
-        for (size_t i = 0; list && names && names[i]; i++)
-                (void)json_array_append_new(list, json_string(names[i]));
-        _cleanup_json_ json_t *request = json_pack("{s:s, s:o}", "command", command, "names", list);
-        _cleanup_secret_ Secret *line = NULL;
-
-        if (request && drain) {
-                (void)json_object_set_new(request, "drain", json_true());
-                if (timeout_usec <= INT64_MAX)
-                        (void)json_object_set_new(request, "timeout_usec", json_integer((json_int_t)timeout_usec));
-        }
-        int r = request ? json_write(request, JSON_COMPACT, &line) : -ENOMEM;
-
-        if (r >= 0)
-                r = secret_append_string(line, "\n");
-        return r < 0 ? r : send_all(fd, secret_data(line), secret_size(line));
-}
-
 static int wait_readable(int fd, uint64_t until_usec)
 {
         struct pollfd pollfd = {.fd = fd, .events = POLLIN};
@@ -476,12 +403,14 @@ static int wait_readable(int fd, uint64_t until_usec)
 
 int control_ask(int fd, const char *command, char *const *names, bool drain, uint64_t timeout_usec, char **ret)
 {
-        _cleanup_secret_ Secret *line = NULL;
+        _cleanup_secret_ Secret *request = NULL, *line = NULL;
         Now now;
 
         now_read(&now);
         uint64_t until = usec_add(now.boottime_usec, timeout_usec);
-        int r = send_request(fd, command, names, drain, timeout_usec);
+        int r = control_request_write(command, names, drain, timeout_usec, &request);
+        if (r >= 0)
+                r = send_all(fd, secret_data(request), secret_size(request));
         if (r >= 0)
                 r = secret_new(NULL, 0, &line);
         while (r >= 0) {

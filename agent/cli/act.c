@@ -9,6 +9,7 @@
 #include "agent/control.h"
 #include "agent/core/json.h"
 #include "agent/manager.h"
+#include "config/value.h"
 
 /* How often, and how long apart, a lock that somebody else has is tried: 10 s in all. */
 #define BUSY_TRIES 100
@@ -174,6 +175,9 @@ static int run_act(const CliContext *context, const Act *act, int argc, char **a
                 default:
                         return EXIT_USAGE;
                 }
+        for (int i = optind; i < argc; i++)
+                if (!value_is_name(argv[i]))
+                        return cli_usage(act->name, "a NAME given is none that a runner can have");
         if (cli_is_image_build())
                 return EXIT_DONE;
         code = cli_load_config(context, act->command == COMMAND_DEREGISTER, &config);

@@ -1,7 +1,7 @@
 /* Any JSON: a line at the control socket, a state, a reply. What is read is written and read again to the same, and
  * what reads is also whole for those who pass it through as it came. */
 
-#include "agent/control.h"
+#include "agent/control-request.h"
 #include "agent/core/json.h"
 #include "agent/core/slice.h"
 #include "tests/fuzz/fuzz.h"

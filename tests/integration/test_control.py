@@ -131,6 +131,13 @@ class Socket(Case):
         self.run_command("verify", "build-9", code=USAGE)
         self.run_command("verify", "build-1")
 
+    def test_a_name_that_is_none_is_not_all_names(self):
+        self.enrolled_agent()
+        for name in (b"\xff", b"b\xfcild-1", b"", b"../build-1", b"build-1\n"):
+            with self.subTest(name=name):
+                self.run_command("deregister", os.fsdecode(name), code=USAGE)
+        self.assert_enrolled_once()
+
     def test_worst_code_of_several(self):
         self.host.configure(agent=FAST, registration_token="instance")
         self.host.configure(name="build-2", append=True, registration_token="GR1348941nonsense")
