@@ -215,8 +215,8 @@ int config_toml_recover(ConfigToml *ct, InPlaceRecovery *ret, char **reterr)
         return 0;
 }
 
-/* Gives the temp file owner and mode of the file it will replace. */
-static int copy_owner(File *temp, const FileInfo *old)
+/* Gives the temp file owner, ACL and mode of the file it will replace. */
+static int copy_access(File *temp, File *file, const FileInfo *old)
 {
         FileInfo info;
         int r;
@@ -224,13 +224,16 @@ static int copy_owner(File *temp, const FileInfo *old)
         r = file_info(temp, &info);
         if (r >= 0 && (info.uid != old->uid || info.gid != old->gid))
                 r = file_set_owner(temp, old->uid, old->gid);
+        /* The mode last: under a default ACL of the folder it would let others in before. */
+        if (r >= 0)
+                r = file_copy_attributes(temp, file);
         return r < 0 ? r : file_set_mode(temp, old->mode & 07777);
 }
 
 static int owner_failure(const Place *place, const FileInfo *old, int error, char **reterr)
 {
         if (error != -EPERM)
-                return place_failure(place, error, "keep owner and mode of", reterr);
+                return place_failure(place, error, "keep owner, mode and ACL of", reterr);
         if (reterr && asprintf(reterr,
                               "Failed to replace '%s': it belongs to user %" PRIu32 " and group %" PRIu32
                               ", which this program may not give to the new file; run it as that user",
@@ -239,7 +242,7 @@ static int owner_failure(const Place *place, const FileInfo *old, int error, cha
         return error;
 }
 
-static int check_beside(ConfigToml *ct, const Place *place, const FileInfo *old, char **reterr)
+static int check_beside(ConfigToml *ct, const Place *place, File *file, const FileInfo *old, char **reterr)
 {
         _cleanup_(file_closep) File *temp = NULL;
         _cleanup_free_ char *temp_name = NULL;
@@ -255,7 +258,7 @@ static int check_beside(ConfigToml *ct, const Place *place, const FileInfo *old,
         if (r < 0)
                 (void)place_failure(place, r, "make a file beside", reterr);
         if (r >= 0 && old->inode != 0) {
-                r = copy_owner(temp, old);
+                r = copy_access(temp, file, old);
                 if (r < 0)
                         (void)owner_failure(place, old, r, reterr);
         }
@@ -277,7 +280,7 @@ int config_toml_check_writable(ConfigToml *ct, char **reterr)
         if (r < 0)
                 return r;
         if (!info.mounted)
-                return check_beside(ct, &place, &info, reterr);
+                return check_beside(ct, &place, file, &info, reterr);
         r = place_open(&place, FILE_WRITE, &writable, &info, reterr);
         if (r < 0 || !writable)
                 return r;
@@ -285,8 +288,8 @@ int config_toml_check_writable(ConfigToml *ct, char **reterr)
 }
 
 /* Makes the temp file: complete, synced, and only lacking its name. */
-static int temp_write(
-        const Place *place, const char *temp_name, const FileInfo *old, const Secret *bytes, char **reterr)
+static int temp_write(const Place *place, const char *temp_name, File *file, const FileInfo *old, const Secret *bytes,
+        char **reterr)
 {
         _cleanup_(file_closep) File *temp = NULL;
         int r;
@@ -297,7 +300,7 @@ static int temp_write(
         if (r < 0)
                 return place_failure(place, r, "replace", reterr);
         if (old->inode != 0) {
-                r = copy_owner(temp, old);
+                r = copy_access(temp, file, old);
                 if (r < 0)
                         return owner_failure(place, old, r, reterr);
                 r = file_set_newer_mtime(temp, old->mtime_nsec);
@@ -321,8 +324,8 @@ static int place_check_expected(const Place *place, const FileInfo *expected, ch
 }
 
 /* -EBUSY, without a sentence, where the file is a mount. */
-static int replace_beside(ConfigToml *ct, const Place *place, const FileInfo *expected, const FileInfo *old,
-        const Secret *bytes, char **reterr)
+static int replace_beside(ConfigToml *ct, const Place *place, File *file, const FileInfo *expected,
+        const FileInfo *old, const Secret *bytes, char **reterr)
 {
         _cleanup_free_ char *temp_name = NULL;
         int r;
@@ -330,7 +333,7 @@ static int replace_beside(ConfigToml *ct, const Place *place, const FileInfo *ex
         r = temp_name_new(ct, place, &temp_name);
         if (r < 0)
                 return r;
-        r = temp_write(place, temp_name, old, bytes, reterr);
+        r = temp_write(place, temp_name, file, old, bytes, reterr);
         /* As late as can be: gitlab-runner knows no lock, what it writes from here on is lost. */
         if (r >= 0)
                 r = place_check_expected(place, expected, reterr);
@@ -383,7 +386,7 @@ int config_toml_replace(ConfigToml *ct, const FileInfo *expected, const Secret *
         if (!file_info_same(&old, expected))
                 return -ESTALE;
 
-        r = old.mounted ? -EBUSY : replace_beside(ct, &place, expected, &old, bytes, reterr);
+        r = old.mounted ? -EBUSY : replace_beside(ct, &place, file, expected, &old, bytes, reterr);
         return r == -EBUSY ? replace_in_place(ct, &place, expected, bytes, reterr) : r;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "agent/base/attributes.h"
 #include "agent/base/file-failure.h"
 #include "agent/base/walk.h"
 
@@ -275,6 +276,11 @@ static int real_file_set_mode(File *file, mode_t mode)
         return fchmod(((RealFile *)file)->fd, mode) < 0 ? -errno : 0;
 }
 
+static int real_file_copy_attributes(File *file, File *from)
+{
+        return attributes_copy(((RealFile *)file)->fd, ((RealFile *)from)->fd);
+}
+
 static int real_file_set_mtime(File *file, uint64_t mtime_nsec)
 {
         struct timespec times[2] = {
@@ -365,6 +371,7 @@ Disk *disk_real(void)
                 .file_allocate = real_file_allocate,
                 .file_set_owner = real_file_set_owner,
                 .file_set_mode = real_file_set_mode,
+                .file_copy_attributes = real_file_copy_attributes,
                 .file_set_mtime = real_file_set_mtime,
                 .file_sync = real_file_sync,
                 .file_lock = real_file_lock,

@@ -64,6 +64,7 @@ typedef struct DiskOps {
         int (*file_allocate)(File *file, uint64_t size);
         int (*file_set_owner)(File *file, uint32_t uid, uint32_t gid);
         int (*file_set_mode)(File *file, mode_t mode);
+        int (*file_copy_attributes)(File *file, File *from);
         int (*file_set_mtime)(File *file, uint64_t mtime_nsec);
         int (*file_sync)(File *file);
         int (*file_lock)(File *file);
@@ -170,6 +171,12 @@ static inline int file_set_owner(File *file, uint32_t uid, uint32_t gid)
 static inline int file_set_mode(File *file, mode_t mode)
 {
         return file->disk->ops->file_set_mode(file, mode);
+}
+
+/* Gives FILE the ACL that FROM has, or none, and FROM's labels as far as can be: attributes_copy(). */
+static inline int file_copy_attributes(File *file, File *from)
+{
+        return file->disk->ops->file_copy_attributes(file, from);
 }
 
 static inline int file_set_mtime(File *file, uint64_t mtime_nsec)

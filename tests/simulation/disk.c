@@ -239,6 +239,12 @@ static int sim_file_set_mode(File *file, mode_t mode)
         return r;
 }
 
+/* Nothing here has any. */
+static int sim_file_copy_attributes(File *file, File *from)
+{
+        return 0;
+}
+
 static int sim_file_set_mtime(File *file, uint64_t mtime_nsec)
 {
         int r = refused(of(file->disk));
@@ -371,6 +377,7 @@ static const DiskOps sim_ops = {
         .file_allocate = sim_file_allocate,
         .file_set_owner = sim_file_set_owner,
         .file_set_mode = sim_file_set_mode,
+        .file_copy_attributes = sim_file_copy_attributes,
         .file_set_mtime = sim_file_set_mtime,
         .file_sync = sim_file_sync,
         .file_lock = sim_file_lock,

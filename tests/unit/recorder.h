@@ -199,6 +199,13 @@ static inline int recorder_file_set_mode(File *file, mode_t mode)
         return r < 0 ? r : file_set_mode(((RecorderFile *)file)->real, mode);
 }
 
+static inline int recorder_file_copy_attributes(File *file, File *from)
+{
+        int r = recorder_file_call(file, "file_copy_attributes");
+
+        return r < 0 ? r : file_copy_attributes(((RecorderFile *)file)->real, ((RecorderFile *)from)->real);
+}
+
 static inline int recorder_file_set_mtime(File *file, uint64_t mtime_nsec)
 {
         int r = recorder_file_call(file, "file_set_mtime");
@@ -271,6 +278,7 @@ static inline void recorder_init(Recorder *recorder)
                 .file_allocate = recorder_file_allocate,
                 .file_set_owner = recorder_file_set_owner,
                 .file_set_mode = recorder_file_set_mode,
+                .file_copy_attributes = recorder_file_copy_attributes,
                 .file_set_mtime = recorder_file_set_mtime,
                 .file_sync = recorder_file_sync,
                 .file_lock = recorder_file_lock,

@@ -175,8 +175,8 @@ static void test_replacing_keeps_owner_and_mode(void **state)
 static void test_replacing_is_kept_in_this_order(void **state)
 {
         Fixture *fixture = *state;
-        static const char *const steps[] = {"file_new ", "file_write ", "file_set_mode ", "file_set_mtime ",
-                "file_sync ", "rename config.toml", "folder_sync etc"};
+        static const char *const steps[] = {"file_new ", "file_write ", "file_copy_attributes ", "file_set_mode ",
+                "file_set_mtime ", "file_sync ", "rename config.toml", "folder_sync etc"};
         size_t step = 0;
 
         scratch_write(fixture->scratch, "etc/config.toml", OLD);
