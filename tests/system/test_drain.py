@@ -2,17 +2,11 @@
 # tests: timeout=600
 """Jobs finish before the host goes, on a real systemd: gitlab-runner's unit as its packages make it, with our drop-in."""
 
-import os
-import sys
 import time
 
 import machine as machines
 
 machines.enter("system ")
-
-sys.path.insert(0, os.path.join(machines.TOP, "tests", "cloud"))
-
-from aws import Aws  # noqa: E402
 
 from boots import Boots, main  # noqa: E402
 
@@ -68,27 +62,6 @@ class Drain(Boots):
         machine.run("systemctl", "stop", RUNNER)
         self.assertIn("Job succeeded", machine.said(RUNNER))
         self.assert_one_runner(machine)
-
-
-class Notice(Boots):
-    def test_spot(self):
-        with Aws() as aws:
-            machine = self.machine(gitlab_runner=True, agent={"termination": "aws"})
-            machine.write("/etc/systemd/system/runner-registrar.service.d/cloud.conf",
-                          f"[Service]\nEnvironment=AWS_EC2_METADATA_SERVICE_ENDPOINT={aws.url}\n")
-            machine.boot()
-            machine.wait_enrolled()
-            machine.wait_said("Job started", RUNNER, after=lambda: machine.run("tee", "/run/job", stdin="600"))
-            deadline = time.time() + 20
-            aws.set(action={"action": "terminate", "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(deadline))})
-            machine.wait_said("SIGQUIT received", RUNNER)
-            self.gitlab.wait_runners(0, timeout=25)
-            self.assertLess(time.time(), deadline)
-            machine.wait_said("withdrawing → withdrawn")
-            self.assertIn("Job failed: aborted", machine.said(RUNNER))
-            self.assertEqual(machine.show("ActiveState"), "active")
-            self.assert_nothing_left(machine)
-            machine.end("poweroff")
 
 
 if __name__ == "__main__":
