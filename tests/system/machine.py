@@ -386,13 +386,19 @@ class Machine:
 
     def run(self, *command: str, check: bool = True, timeout: float = PATIENCE, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """A command of root's in the running machine."""
-        done = subprocess.run(
-            ["nsenter", f"--target={self.leader}", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd",
-             "/usr/bin/env", "-i", f"PATH={PATH}", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER=", *command],
-            capture_output=True, text=True, input=stdin, timeout=timeout, check=False)
+        done = subprocess.run(self._inside(command), capture_output=True, text=True, input=stdin, timeout=timeout, check=False)
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(command)}: exit {done.returncode}: {done.stdout}{done.stderr}")
         return done
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """A command that goes on."""
+        return subprocess.Popen(self._inside(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    def _inside(self, command: tuple[str, ...]) -> list[str]:
+        return ["nsenter", f"--target={self.leader}", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--root", "--wd",
+                "/usr/bin/env", "-i", f"PATH={PATH}", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER=", *command]
 
     def show(self, prop: str, unit: str = "runner-registrar.service") -> str:
         return self.run("systemctl", "show", "--value", f"--property={prop}", unit).stdout.strip()

@@ -2,6 +2,9 @@
 # tests: timeout=900
 """The life of a host on a real systemd: it starts, is restarted, stopped, rebooted, switched off; §8 row by row."""
 
+import subprocess
+import time
+
 import machine as machines
 
 machines.enter("system ")
@@ -239,6 +242,26 @@ class Service(Boots):
         self.assertEqual(self.done(CREATING + DELETING + REPLACING, mark), [])
 
 
+class ByHand(Boots):
+    def test_signal_where_systemd_did_not_start_it(self):
+        for name in ("TERM", "INT"):
+            with self.subTest(signal=name):
+                self.gitlab.reset()
+                machine = self.lab.machine("hand" + name.lower())
+                machine.configure(registration_token="file:/etc/runner-registrar/token")
+                machine.write("/etc/runner-registrar/token", self.gitlab.registration_tokens["instance"], 0o600)
+                machine.boot()
+                process = machine.start("runner-registrar", "run")
+                machine.wait_enrolled()
+                self.assert_one_runner(machine)
+                machine.run("sh", "-c", f"for p in /proc/[0-9]*; do grep -qs ^runner-reg $p/comm && kill -{name} ${{p#/proc/}}; "
+                            "done; true")
+                said = process.communicate(timeout=machines.PATIENCE)[1]
+                self.assertEqual(process.returncode, 0, said)
+                self.assertIn("Stopping (signal): the runners are withdrawn", said)
+                self.assert_nothing_left(machine)
+
+
 class WaysDown(Boots):
     def down_and_up(self, verb, **options):
         """Goes down by VERB, comes up again; what happened at GitLab on the way down."""
@@ -317,6 +340,41 @@ class WaysDown(Boots):
         machine.wait_enrolled()
         self.assertEqual(self.assert_one_runner(machine)["id"], runner["id"])
         self.assertEqual(self.done(CREATING + DELETING + REPLACING, mark), [])
+
+    def test_rescue_mode_is_a_stop(self):
+        """Nothing says that the host comes back from it, and switched off from there nobody would withdraw."""
+        machine = self.enrolled(gitlab_runner=True)
+        first = self.assert_one_runner(machine)
+        machine.write("/etc/systemd/system/rescue.service.d/no-shell.conf",
+                      "[Service]\nExecStart=\nExecStart=/bin/sleep infinity\n")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "isolate", "rescue.target")
+        machine.wait_said("Stopped runner-registrar.service")
+        self.assertIn("Stopping (service stop)", machine.said())
+        self.assert_nothing_left(machine)
+        machine.run("systemctl", "isolate", "multi-user.target")
+        machine.wait_enrolled()
+        self.assertNotEqual(self.assert_one_runner(machine)["id"], first["id"])
+
+    def test_network_that_is_gone_at_the_shutdown_leaves_a_debt_in_time(self):
+        machine = self.enrolled(agent={"stop_timeout": "3s"})
+        runner, mark = self.assert_one_runner(machine), self.gitlab.mark()
+        # The machines' loopback is that of this test.
+        subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
+        try:
+            begin = time.monotonic()
+            machine.end("poweroff")
+            self.assertLess(time.monotonic() - begin, 10)
+        finally:
+            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        self.assertIn("Stopping (poweroff)", machine.said())
+        self.assertIn("GitLab still knows it", machine.said())
+        self.assertEqual(machine.entries(), [])
+        self.assertEqual([debt["runner_id"] for debt in self.debts(machine)], [runner["id"]])
+        machine.boot()
+        machine.wait_enrolled()
+        self.assertEqual(self.assert_one_runner(machine)["id"], runner["id"])
+        self.assertEqual(self.done(CREATING + DELETING, mark), [])
 
     def test_gitlab_runner_has_ended_before_the_withdrawal(self):
         """On the way down the order of the start is kept backwards: jobs end, the agent withdraws, the network goes."""
