@@ -171,7 +171,7 @@ static const SchemaRow rows[] = {
          .help = "What happens once someone removed the runner in GitLab: enrol anew, or leave it."},
         {RUNNER(tls_ca_file), SCHEMA_PATH, IN(tls_ca_file), SCHEMA_READ_FILE,
          .expected = FILE_PATH,
-         .help = "The certificates that GitLab's own is checked against, in place of the system's."},
+         .help = "Certificates that are trusted for GitLab besides the system's."},
         {RUNNER(tls_cert_file), SCHEMA_PATH, IN(tls_cert_file), SCHEMA_READ_FILE,
          .expected = FILE_PATH,
          .help = "A client's certificate; needs tls_key_file."},
