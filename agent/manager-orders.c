@@ -77,7 +77,7 @@ int manager_status(Manager *m, char **ret)
 {
         Now now;
 
-        m->disk->ops->now(m->disk, &now);
+        disk_now(m->disk, &now);
         return status_file_encode(m->roster, m->options.once ? 0 : getpid(), now, ret);
 }
 

@@ -22,7 +22,7 @@ static void reload(Manager *m)
                         "The new configuration has mistakes; keeping the old one");
                 return;
         }
-        m->disk->ops->now(m->disk, &now);
+        disk_now(m->disk, &now);
         if (r >= 0)
                 r = roster_reload(m->roster, config,
                         stop_plan(STOP_SERVICE, deregister_on_from_config(config->deregister_on)),

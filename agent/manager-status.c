@@ -65,11 +65,11 @@ void manager_publish(Manager *m)
         _cleanup_free_ char *why = NULL;
         Now before, after;
 
-        m->disk->ops->now(m->disk, &before);
+        disk_now(m->disk, &before);
         if (status_file_write(m->disk, m->roster, before, m->config->runtime_dir, m->config->metrics_file, &why) < 0)
                 log_warning(m->log, NULL, "%s", why ? why : "Failed to write the status");
         tell_systemd(m);
-        m->disk->ops->now(m->disk, &after);
+        disk_now(m->disk, &after);
         m->publish_after_usec = after.boottime_usec + PUBLISH_REST * (after.boottime_usec - before.boottime_usec);
 }
 
@@ -84,7 +84,7 @@ static void publish_soon(Manager *m)
 {
         Now now;
 
-        m->disk->ops->now(m->disk, &now);
+        disk_now(m->disk, &now);
         if (now.boottime_usec >= m->publish_after_usec) {
                 manager_publish(m);
                 return;

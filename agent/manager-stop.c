@@ -61,7 +61,7 @@ int manager_on_terminate(sd_event_source *source, const struct signalfd_siginfo 
                 Now now;
 
                 /* The cloud's notice came before, and the withdrawal is under way or done. */
-                m->disk->ops->now(m->disk, &now);
+                disk_now(m->disk, &now);
                 bound_stop(m, usec_add(now.boottime_usec, m->config->stop_timeout_usec));
         }
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
@@ -76,7 +76,7 @@ static uint64_t to_boottime(const Manager *m, uint64_t realtime_usec)
 
         if (realtime_usec == 0 || realtime_usec == USEC_INFINITY)
                 return realtime_usec;
-        m->disk->ops->now(m->disk, &now);
+        disk_now(m->disk, &now);
         return usec_add(now.boottime_usec, usec_sub(realtime_usec, now.realtime_usec));
 }
 
