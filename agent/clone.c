@@ -1,14 +1,15 @@
 #include "agent/clone.h"
 
-#include "agent/base/url.h"
+#include <string.h>
+
 #include "agent/core/entry.h"
+#include "agent/runner-plan.h"
 
 static bool is_siblings(const Entry *entry, const Config *config)
 {
         const RunnerConfig *runner = entry->name ? config_find_runner(config, entry->name) : NULL;
 
-        return runner && !runner->authentication_token && url_equal(runner->url, entry->url) &&
-               entry_is_usable(entry);
+        return runner && clone_owns_entry(entry, runner->url, flow_from_config(runner));
 }
 
 static int edit(const Secret *bytes, const Config *config, const EntryList *list, Secret **ret)
@@ -50,4 +51,25 @@ int clone_blank_tokens(ConfigToml *ct, const Config *config, char **reterr)
         if (r == -EBADMSG)
                 return 0;
         return r < 0 || !edited ? r : config_toml_replace(ct, &info, edited, reterr);
+}
+
+void clone_take_system_id(
+        Disk *disk, const IdPlan *plan, const char *found, const char *made, char ret[static SYSTEM_ID_SIZE + 1])
+{
+        unsigned char random[16];
+
+        switch (plan->source) {
+        case ID_FOUND:
+                (void)memcpy(ret, found, SYSTEM_ID_SIZE + 1);
+                break;
+        case ID_MADE:
+                (void)memcpy(ret, made, SYSTEM_ID_SIZE + 1);
+                break;
+        case ID_RANDOM:
+                disk_random(disk, random, sizeof(random));
+                system_id_from_random(random, ret);
+                break;
+        case _ID_SOURCE_MAX:
+                break;
+        }
 }

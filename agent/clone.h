@@ -3,6 +3,8 @@
 /* What a clone finds on its disk and must not use. */
 
 #include "agent/config-toml.h"
+#include "agent/core/clone.h"
+#include "agent/core/system-id.h"
 #include "config/config.h"
 
 /* Blanks the tokens of the entries that are CONFIG's, so that gitlab-runner, which may start before we have enrolled,
@@ -10,3 +12,7 @@
  * else in the entry stays for the enrolment to come, and a token that many machines share is ours as well. Returns 0,
  * also where no file can be read; *reterr is set on failure. */
 int clone_blank_tokens(ConfigToml *ct, const Config *config, char **reterr);
+
+/* Sets RET to the id that PLAN chose: FOUND (set only if there was one), MADE, or a random one. */
+void clone_take_system_id(
+        Disk *disk, const IdPlan *plan, const char *found, const char *made, char ret[static SYSTEM_ID_SIZE + 1]);

@@ -4,8 +4,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 
-/* gitlab-runner truncates before it writes: what looks empty or cut off is believed once it has stood this long. */
-#define SETTLE_USEC USEC_PER_SEC
+#include "agent/core/entry-look.h"
 
 /* How often a batch is made anew because somebody else wrote between our read and our write. */
 #define STALE_TRIES 5
@@ -33,7 +32,7 @@ struct Entries {
         sd_event_source *settle_source;
         Secret *seen; /* as last written by us, or handed on */
         bool seen_readable;
-        Secret *unsettled; /* as read first, to be compared after SETTLE_USEC */
+        Secret *unsettled; /* as read first, to be compared after ENTRY_SETTLE_USEC */
 };
 
 static int on_commit(sd_event_source *source, void *userdata);
@@ -144,24 +143,6 @@ int entries_check_readable(Entries *e, char **reterr)
         return e->seen_readable && secret_equal(bytes, e->seen) ? 0 : parse(e, bytes, &list, reterr);
 }
 
-/* Whether the content may be the middle of somebody's write: empty, cut off or without entries, and young. */
-static bool doubtful(Entries *e, const Secret *bytes, const FileInfo *info)
-{
-        _cleanup_(entry_list_freep) EntryList *list = NULL;
-        _cleanup_free_ char *why = NULL;
-
-        if (!bytes)
-                return false;
-        if (secret_size(bytes) > 0 && parse(e, bytes, &list, &why) >= 0 && list->n_entries > 0)
-                return false;
-
-        Now now;
-        now_read(&now);
-        uint64_t mtime_usec = info->mtime_nsec / 1000;
-        /* An mtime in the future (our own, set ahead of a coarse clock, or a wrong clock's) proves no age. */
-        return mtime_usec > now.realtime_usec || now.realtime_usec - mtime_usec < SETTLE_USEC;
-}
-
 /* ---- writing ---- */
 
 static void finish_all(Entries *e, Wish *wishes, size_t n, int error, const char *message)
@@ -193,13 +174,15 @@ static int commit_once(Entries *e, const Wish *wishes, size_t n, EntryResult *re
         _cleanup_free_ EntryEdit *edits = calloc(n + 1, sizeof(*edits));
         FileInfo info = {};
         size_t n_edits = n;
+        Now now;
 
         if (!edits)
                 return -ENOMEM;
         int r = read_file(e, &bytes, &info, reterr);
         if (r < 0)
                 return r;
-        if (doubtful(e, bytes, &info) && !secret_equal(bytes, e->seen))
+        now_read(&now);
+        if (!entry_may_edit(bytes, info.mtime_nsec, e->seen, now))
                 return -EAGAIN;
         for (size_t i = 0; i < n; i++)
                 wishes[i].want(wishes[i].userdata, &edits[i]);
@@ -330,26 +313,30 @@ static void look(Entries *e, bool settled)
         _cleanup_secret_ Secret *bytes = NULL;
         _cleanup_free_ char *why = NULL;
         FileInfo info = {};
+        Now now;
         int r = read_file(e, &bytes, &info, &why);
 
         if (r < 0) {
                 log_warning(e->log, NULL, "%s", why ? why : strerror(-r));
                 return;
         }
-        /* A file that was moved away comes back mostly (editors); it is missed only after the same patience. */
-        bool suspect = !bytes || doubtful(e, bytes, &info);
-        if (secret_equal(bytes, e->seen)) {
+        now_read(&now);
+        switch (entry_look(bytes, info.mtime_nsec, e->seen, e->unsettled, settled, now)) {
+        case ENTRY_LOOK_SAME:
                 e->unsettled = secret_free(e->unsettled);
-                return;
-        }
-        if (suspect && !(settled && secret_equal(bytes, e->unsettled))) {
+                break;
+        case ENTRY_LOOK_AGAIN:
                 (void)secret_free(e->unsettled);
                 e->unsettled = take_ptr(bytes);
                 (void)arm_settle(e);
-                return;
+                break;
+        case ENTRY_LOOK_TAKE:
+                e->unsettled = secret_free(e->unsettled);
+                hand_on(e, &bytes);
+                break;
+        case _ENTRY_LOOK_MAX:
+                break;
         }
-        e->unsettled = secret_free(e->unsettled);
-        hand_on(e, &bytes);
 }
 
 static int on_settle(sd_event_source *source, uint64_t usec, void *userdata)
@@ -368,7 +355,7 @@ static int arm_settle(Entries *e)
         if (e->settle_source)
                 return 0;
         int r = sd_event_add_time_relative(
-                e->event, &e->settle_source, CLOCK_BOOTTIME, SETTLE_USEC, 10 * USEC_PER_MSEC, on_settle, e);
+                e->event, &e->settle_source, CLOCK_BOOTTIME, ENTRY_SETTLE_USEC, 10 * USEC_PER_MSEC, on_settle, e);
         if (r >= 0)
                 (void)sd_event_source_set_description(e->settle_source, "config.toml-settle");
         return r;

@@ -6,8 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "agent/base/log.h"
-#include "agent/core/drain.h"
-#include "agent/core/stop.h"
+#include "agent/core/leaving.h"
 #include "config/config.h"
 
 typedef struct Leave Leave;

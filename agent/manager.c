@@ -37,11 +37,11 @@ static int open_config_toml(Manager *m, char **reterr)
         return r;
 }
 
-/* Who this host is, for GitLab: the id that is there, or one made as gitlab-runner makes it. *ret_cloned: what is on
- * this disk belongs to a sibling of this machine. */
+/* Who this host is, for GitLab. *ret_cloned: what is on this disk belongs to a sibling of this machine. */
 static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
 {
         char found[SYSTEM_ID_SIZE + 1], made[SYSTEM_ID_SIZE + 1];
+        _cleanup_free_ char *why = NULL;
         Clone clone;
         int r = machine_make_system_id(&m->machine, m->disk, made);
 
@@ -50,45 +50,25 @@ static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
         if (r < 0)
                 return r;
         r = config_toml_system_id_read(m->config_toml, found, reterr);
-        bool there = r >= 0;
         if (r < 0 && r != -ENOENT)
                 return r;
-        bool same = there && strcmp(found, made) == 0;
-        /* Only an s_ id tells whose it is, and only where this machine has one to compare. */
-        bool foreign = there && !same && found[0] == 's' && made[0] == 's';
-
-        *ret_cloned = foreign || clone != CLONE_NONE;
-        m->context.facts.system_id_proves = same && made[0] == 's';
-        if (there && !*ret_cloned) {
-                memcpy(m->system_id, found, sizeof(found));
-                return 0;
-        }
-        if (m->options.look_only) {
-                *ret_cloned = false;
-                memcpy(m->system_id, there ? found : made, sizeof(made));
-                return 0;
-        }
+        IdPlan plan = clone_settle_id(r >= 0 ? found : NULL, made, clone, m->options.look_only);
+        *ret_cloned = plan.clone != CLONE_NONE;
+        m->context.facts.system_id_proves = plan.proves;
         if (*ret_cloned)
                 log_warning(m->log, LOG_FIELDS(.message_id = MESSAGE_ID_CLONE_DETECTED),
                         "This disk was another %s's: it gets a system id and runners of its own, and what belongs to "
                         "the other one is left alone",
-                        clone == CLONE_INSTANCE && !foreign ? "instance" : "machine");
-        if (clone == CLONE_INSTANCE && !foreign) {
-                /* The machine id is the sibling's as well, and so would be the id made from it. */
-                unsigned char random[16];
-
-                m->disk->ops->random(m->disk, random, sizeof(random));
-                system_id_from_random(random, made);
-        }
-        memcpy(m->system_id, made, sizeof(made));
-        /* Before the id, which is one of the signs that this is a clone. */
+                        plan.clone == CLONE_INSTANCE ? "instance" : "machine");
+        clone_take_system_id(m->disk, &plan, found, made, m->system_id);
+        if (!plan.write)
+                return 0;
         r = *ret_cloned ? clone_blank_tokens(m->config_toml, m->config, reterr) : 0;
         if (r < 0)
                 return r;
-        _cleanup_free_ char *why = NULL;
-        r = config_toml_system_id_write(m->config_toml, made, &why);
-        if (r < 0 && made[0] == 's' && !there && !m->options.once) {
-                /* gitlab-runner makes the same one; and before config.toml can be written, nobody is called. */
+        r = config_toml_system_id_write(m->config_toml, m->system_id, &why);
+        if (r < 0 && plan.may_go_on && !m->options.once) {
+                /* Before config.toml can be written, nobody is called. */
                 log_warning(m->log, NULL, "%s", why ? why : strerror(-r));
                 return 0;
         }

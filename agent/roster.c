@@ -5,13 +5,17 @@
 #include <string.h>
 
 #include "agent/base/file.h"
+#include "agent/core/reload.h"
 #include "agent/runner-plan.h"
 #include "agent/template-file.h"
 
 typedef struct Slot {
         Runner *runner;
-        bool retiring;
+        bool ending;        /* a reload has told it to */
         RunnerConfig *next; /* what takes its place under the same name */
+        bool again;         /* it had ended already, otherwise than a later reload wants: as `plan` says */
+        StopPlan plan;
+        uint64_t deadline_usec;
 } Slot;
 
 struct Roster {
@@ -210,30 +214,33 @@ static int load_record(
         int r = store_load(context->store, name, ret, &why);
 
         *ret_refused = false;
-        if (r >= 0 && !cloned)
+        switch (clone_use_state(r, cloned)) {
+        case STATE_USE:
                 return 0;
-        if (r >= 0) {
-                /* The sibling's record stays until ours is saved in its place, as the first thing its lifecycle does:
-                 * without one a crash in between would make the sibling's entry look like ours. */
+        case STATE_FAIL:
+        case _STATE_USE_MAX:
+                return r;
+        case STATE_REFUSE:
+                log_error(context->log, LOG_FIELDS(.runner = name), "%s", why ? why : "A state file can't be read");
+                *ret_refused = true;
+                return refused_record(name, config ? config->url : "", &why, ret);
+        case STATE_BEGIN_OVER:
+                /* It stays until ours is saved in its place, as the first thing its lifecycle does: without one a
+                 * crash in between would make the sibling's entry look like ours. */
                 *ret = record_free(*ret);
                 (void)store_journal_clear(context->store, name);
-                r = -ENOENT;
-        } else if (r != -ENOENT && cloned) {
+                break;
+        case STATE_BEGIN_AFTER:
                 (void)store_forget(context->store, name, NULL);
-                r = -ENOENT;
+                break;
+        case STATE_BEGIN:
+                break;
         }
-        if (r == -ENOENT) {
-                r = record_new(name, config ? config->url : "",
-                        config ? flow_from_config(config) : FLOW_REGISTRATION_TOKEN, ret);
-                if (r >= 0)
-                        (*ret)->cloned = cloned;
-                return r;
-        }
-        if (r != -EPROTONOSUPPORT && r != -EBADMSG)
-                return r;
-        log_error(context->log, LOG_FIELDS(.runner = name), "%s", why ? why : "A state file can't be read");
-        *ret_refused = true;
-        return refused_record(name, config ? config->url : "", &why, ret);
+        r = record_new(
+                name, config ? config->url : "", config ? flow_from_config(config) : FLOW_REGISTRATION_TOKEN, ret);
+        if (r >= 0)
+                (*ret)->cloned = cloned;
+        return r;
 }
 
 static int make_runner(Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryIndex *entries,
@@ -351,9 +358,14 @@ bool roster_stopped(const Roster *roster)
 
 /* ---- reload ---- */
 
-static void retire(Slot *slot, RunnerConfig *next, StopPlan plan, uint64_t deadline_usec)
+/* It ends, as PLAN says; what was to take its place is NEXT now. */
+static void end(Slot *slot, RunnerConfig *next, StopPlan plan, uint64_t deadline_usec)
 {
-        slot->retiring = true;
+        slot->again = !next && runner_stopped(slot->runner);
+        slot->ending = true;
+        slot->plan = plan;
+        slot->deadline_usec = deadline_usec;
+        (void)runner_config_unref(slot->next);
         slot->next = next ? runner_config_ref(next) : NULL;
         runner_stop(slot->runner, plan, deadline_usec);
 }
@@ -383,24 +395,51 @@ static void free_changes(Change *changes, size_t n)
         free(changes);
 }
 
+static const char *slot_url(const Slot *slot)
+{
+        return slot ? runner_url(slot->runner) : NULL;
+}
+
+static bool slot_configured(const Slot *slot)
+{
+        return slot && runner_config(slot->runner);
+}
+
 static int apply_change(Roster *roster, const Config *config, const Change *change, uint64_t deadline_usec,
         const EntryIndex *entries, char **reterr)
 {
         Slot *slot = find_slot(roster, change->config->name);
+        int r = 0;
 
-        if (!slot) {
-                int r = add_runner(roster, change->config->name, change->config, false, entries, reterr);
+        switch (reload_decide(slot_url(slot), slot_configured(slot), slot && slot->ending, change->config->url)) {
+        case RELOAD_ADD:
+                r = add_runner(roster, change->config->name, change->config, false, entries, reterr);
                 if (r >= 0)
                         runner_start(roster_find(roster, change->config->name));
                 return r;
-        }
-        if (slot->retiring || !url_equal(runner_url(slot->runner), change->config->url)) {
-                /* NAME and url are the identity: the old one ends first, and its record tells the new one what is
-                 * owed. */
-                retire(slot, change->config, (StopPlan){}, deadline_usec);
+        case RELOAD_REPLACE:
+                end(slot, change->config, (StopPlan){}, deadline_usec);
                 return 0;
+        case RELOAD_CONFIGURE:
+                return runner_configure(slot->runner, config, change->config, change->template_body);
+        case RELOAD_KEEP:
+        case RELOAD_WITHDRAW:
+        case _RELOAD_ACTION_MAX:
+                break;
         }
-        return runner_configure(slot->runner, config, change->config, change->template_body);
+        return r;
+}
+
+static void end_unconfigured(Roster *roster, const Config *config, StopPlan withdraw, uint64_t deadline_usec)
+{
+        for (size_t i = 0; i < roster->n; i++) {
+                Slot *slot = &roster->slots[i];
+
+                if (config_find_runner(config, runner_name(slot->runner)) ||
+                        reload_decide(slot_url(slot), slot_configured(slot), slot->ending, NULL) != RELOAD_WITHDRAW)
+                        continue;
+                end(slot, NULL, withdraw, deadline_usec);
+        }
 }
 
 int roster_reload(Roster *roster, const Config *config, StopPlan withdraw, uint64_t deadline_usec, char **reterr)
@@ -419,14 +458,7 @@ int roster_reload(Roster *roster, const Config *config, StopPlan withdraw, uint6
                 return r;
         }
         roster->config = config;
-        size_t before = roster->n;
-        for (size_t i = 0; i < before; i++) {
-                Slot *slot = &roster->slots[i];
-
-                if (runner_config(slot->runner) && !slot->retiring &&
-                        !config_find_runner(config, runner_name(slot->runner)))
-                        retire(slot, NULL, withdraw, deadline_usec);
-        }
+        end_unconfigured(roster, config, withdraw, deadline_usec);
         for (size_t i = 0; i < config->n_runners; i++) {
                 _cleanup_free_ char *why = NULL;
                 int k = apply_change(roster, config, &changes[i], deadline_usec, &index, &why);
@@ -439,24 +471,13 @@ int roster_reload(Roster *roster, const Config *config, StopPlan withdraw, uint6
         return 0;
 }
 
-/* The retired runner's record is on the disk; what it says there decides who follows. */
-static void follow(Roster *roster, size_t i)
+static int add_follower(Roster *roster, const char *name, RunnerConfig *next)
 {
         _cleanup_(entry_list_freep) EntryList *entries = NULL;
         _cleanup_(entry_index_done) EntryIndex index = {};
-        _cleanup_(runner_config_unrefp) RunnerConfig *next = take_ptr(roster->slots[i].next);
-        _cleanup_free_ char *name = strdup(runner_name(roster->slots[i].runner));
         _cleanup_free_ char *why = NULL;
-        bool owes = lifecycle_record(runner_lifecycle(roster->slots[i].runner))->n_debts > 0;
-
-        remove_slot(roster, i);
-        if (!name)
-                return;
-        if (!next && !owes) {
-                (void)store_forget(roster->context->store, name, NULL);
-                return;
-        }
         int r = entries_load(roster->context->entries, &entries, &why);
+
         if (r < 0 && r != -ENOMEM) {
                 log_warning(roster->context->log, LOG_FIELDS(.runner = name), "%s", why ? why : strerror(-r));
                 free(take_ptr(why));
@@ -464,12 +485,33 @@ static void follow(Roster *roster, size_t i)
         r = entry_index_make(entries, &index);
         if (r >= 0)
                 r = add_runner(roster, name, next, false, &index, &why);
-        if (r < 0) {
+        if (r < 0)
                 log_error(roster->context->log, LOG_FIELDS(.runner = name), "runner '%s': %s", name,
                         why ? why : strerror(-r));
+        return r;
+}
+
+/* The record of what has ended is on the disk; what it says there decides how it goes on. */
+static void follow(Roster *roster, size_t i)
+{
+        Slot ended = roster->slots[i];
+        _cleanup_(runner_config_unrefp) RunnerConfig *next = take_ptr(roster->slots[i].next);
+        _cleanup_free_ char *name = strdup(runner_name(ended.runner));
+        bool owes = lifecycle_owes(runner_lifecycle(ended.runner));
+
+        remove_slot(roster, i);
+        if (!name)
+                return;
+        if (reload_follow(next != NULL, owes) == RELOAD_FOLLOW_FORGET) {
+                (void)store_forget(roster->context->store, name, NULL);
                 return;
         }
+        if (add_follower(roster, name, next) < 0)
+                return;
         runner_start(roster_find(roster, name));
+        Slot *slot = find_slot(roster, name);
+        if (ended.again && slot)
+                end(slot, NULL, ended.plan, ended.deadline_usec);
 }
 
 void roster_tidy(Roster *roster)
@@ -477,7 +519,7 @@ void roster_tidy(Roster *roster)
         for (size_t i = roster->n; i > 0; i--) {
                 Slot *slot = &roster->slots[i - 1];
 
-                if (slot->retiring && runner_stopped(slot->runner))
+                if (slot->ending && runner_stopped(slot->runner))
                         follow(roster, i - 1);
                 else if (!runner_config(slot->runner) && lifecycle_settled(runner_lifecycle(slot->runner))) {
                         (void)store_forget(roster->context->store, runner_name(slot->runner), NULL);

@@ -3,6 +3,7 @@
 /* All runners of this host: those that the configuration names, and those that only a state of old or a debt keeps.
  */
 
+#include "agent/core/clone.h"
 #include "agent/runner.h"
 #include "config/mistakes.h"
 

@@ -34,7 +34,7 @@ static Now now_of(const Runner *r)
 {
         Now now;
 
-        r->context.disk->ops->now(r->context.disk, &now);
+        disk_now(r->context.disk, &now);
         return now;
 }
 
@@ -356,7 +356,7 @@ static uint64_t seed(const Runner *r)
 {
         uint64_t value;
 
-        r->context.disk->ops->random(r->context.disk, &value, sizeof(value));
+        disk_random(r->context.disk, &value, sizeof(value));
         return value;
 }
 
@@ -416,21 +416,6 @@ RunnerConfig *runner_config(const Runner *r)
 Lifecycle *runner_lifecycle(const Runner *r)
 {
         return r->lifecycle;
-}
-
-static uint64_t entry_time(const struct timespec *t)
-{
-        return t->tv_sec <= 0 ? 0 : (uint64_t)t->tv_sec * USEC_PER_SEC + (uint64_t)t->tv_nsec / 1000;
-}
-
-static EntryView entry_view(const Entry *entry)
-{
-        return (EntryView){
-                .token = entry_is_usable(entry) ? entry->token : NULL,
-                .runner_id = entry->id,
-                .obtained_at_usec = entry_time(&entry->obtained_at),
-                .expires_at_usec = entry_time(&entry->expires_at),
-        };
 }
 
 void runner_entries(Runner *r, const Entry *const *entries, size_t n_entries)

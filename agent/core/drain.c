@@ -74,6 +74,16 @@ DrainUnit drain_unit_from_states(const char *load_state, const char *active_stat
         return main_pid == 0 ? DRAIN_UNIT_WAITING : DRAIN_UNIT_RUNNING;
 }
 
+void drain_bind(DrainProgress *p, bool active, DrainTimes times)
+{
+        if (active) {
+                p->times.cut_usec = earlier(p->times.cut_usec, times.cut_usec);
+                p->times.end_usec = earlier(p->times.end_usec, times.end_usec);
+                return;
+        }
+        *p = (DrainProgress){.times = times};
+}
+
 static DrainAction end(DrainOutcome outcome, DrainOutcome *ret)
 {
         *ret = outcome;

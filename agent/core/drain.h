@@ -59,7 +59,7 @@ DrainTimes drain_budget(uint64_t now_usec, uint64_t limit_usec, uint64_t deadlin
  * where that is past, there is one short try. */
 uint64_t drain_withdraw_until(uint64_t now_usec, uint64_t deadline_usec, uint64_t withdraw_usec);
 
-/* How far it is. Zeroed at the beginning, but for `times`. */
+/* How far it is; for drain_bind(). */
 typedef struct DrainProgress {
         DrainTimes times;
         uint32_t quit_pid; /* who was told to finish; 0: nobody yet */
@@ -68,6 +68,9 @@ typedef struct DrainProgress {
         bool seen;           /* something ran */
         uint64_t asked_usec; /* when systemd was first asked; 0: not yet */
 } DrainProgress;
+
+/* Begins a drain, or (ACTIVE) binds the one under way anew: nobody gets more time by a second reason to go. */
+void drain_bind(DrainProgress *progress, bool active, DrainTimes times);
 
 /* systemd has so long for its first answer. */
 #define DRAIN_ASK_USEC (3 * USEC_PER_SEC)

@@ -3,6 +3,21 @@
 
 #include "agent/core/lifecycle-internal.h"
 
+static uint64_t entry_time(const struct timespec *t)
+{
+        return t->tv_sec <= 0 ? 0 : (uint64_t)t->tv_sec * USEC_PER_SEC + (uint64_t)t->tv_nsec / 1000;
+}
+
+EntryView entry_view(const Entry *entry)
+{
+        return (EntryView){
+                .token = entry_is_usable(entry) ? entry->token : NULL,
+                .runner_id = entry->id,
+                .obtained_at_usec = entry_time(&entry->obtained_at),
+                .expires_at_usec = entry_time(&entry->expires_at),
+        };
+}
+
 static bool stands_there(const Lifecycle *l, const Secret *token)
 {
         for (size_t i = 0; token && i < l->n_entries; i++)

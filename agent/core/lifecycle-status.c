@@ -138,20 +138,13 @@ const char *lifecycle_next(const Lifecycle *l, Now now, uint64_t *ret_at_usec, c
         return what;
 }
 
-bool lifecycle_settled(const Lifecycle *l)
+bool lifecycle_owes(const Lifecycle *l)
 {
-        const Record *record = l->record;
-
-        /* A refused one may stand for a state file that nobody could read, which must not be forgotten. */
-        return !l->plan.configured && record->state != RUNNER_STATE_REFUSED && record->n_debts == 0 &&
-               !record->token && !l->has_answer && !l->then && !l->stale_url;
+        return l->record->n_debts > 0 || l->record->token || l->has_answer || l->stale_url;
 }
 
-Clone clone_check(const Record *record, const char *machine_id, const char *instance_id)
+bool lifecycle_settled(const Lifecycle *l)
 {
-        if (record->machine_id && machine_id && strcmp(record->machine_id, machine_id) != 0)
-                return CLONE_MACHINE;
-        if (record->instance_id && instance_id && strcmp(record->instance_id, instance_id) != 0)
-                return CLONE_INSTANCE;
-        return CLONE_NONE;
+        /* A refused one may stand for a state file that nobody could read, which must not be forgotten. */
+        return !l->plan.configured && l->record->state != RUNNER_STATE_REFUSED && !l->then && !lifecycle_owes(l);
 }

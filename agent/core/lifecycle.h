@@ -66,6 +66,9 @@ typedef struct EntryView {
         uint64_t expires_at_usec;
 } EntryView;
 
+/* As ENTRY tells it, borrowing from it. */
+EntryView entry_view(const Entry *entry);
+
 #define LIFECYCLE_CANDIDATES_MAX 16
 
 typedef enum Command {
@@ -207,14 +210,8 @@ bool lifecycle_take_notice(Lifecycle *lifecycle, Notice *ret, char **ret_sentenc
 /* Takes the outcome of the command, once it has one; the caller frees the message. */
 bool lifecycle_take_outcome(Lifecycle *lifecycle, Command *ret_command, Outcome *ret);
 
+/* Whether its record is still needed, be the runner configured or not: a debt, a token, an answer. */
+bool lifecycle_owes(const Lifecycle *lifecycle);
+
 /* Whether nothing more is to be done for it: not configured, and no debt left. */
 bool lifecycle_settled(const Lifecycle *lifecycle);
-
-/* What a state file found at start is to this machine. Unknown ids never count as different. */
-typedef enum Clone {
-        CLONE_NONE,
-        CLONE_MACHINE,  /* another machine id */
-        CLONE_INSTANCE, /* the same machine id, another instance id */
-} Clone;
-
-Clone clone_check(const Record *record, const char *machine_id, const char *instance_id);

@@ -229,16 +229,9 @@ Drainer *drainer_free(Drainer *d)
 
 static void begin(Drainer *d, DrainTimes times)
 {
-        if (d->active) {
-                if (d->progress.times.cut_usec < times.cut_usec)
-                        times.cut_usec = d->progress.times.cut_usec;
-                if (d->progress.times.end_usec < times.end_usec)
-                        times.end_usec = d->progress.times.end_usec;
-        } else {
-                d->progress = (DrainProgress){};
+        drain_bind(&d->progress, d->active, times);
+        if (!d->active)
                 unit_watch_look(d->watch);
-        }
-        d->progress.times = times;
         d->active = true;
         request_step(d);
 }

@@ -2,12 +2,11 @@
 
 #include <string.h>
 
+#include "agent/core/entry-look.h"
 #include "tests/simulation/carry-parts.h"
 #include "tests/simulation/check.h"
 #include "tests/simulation/must.h"
 
-/* As agent/entries.c: what looks like the middle of a write is believed once it has stood this long. */
-#define SETTLE_USEC USEC_PER_SEC
 #define STALE_TRIES 5
 
 static int parse(const Secret *bytes, EntryList **ret)
@@ -23,17 +22,6 @@ static int read_file(Host *host, Secret **ret, FileInfo *ret_info, char **reterr
         int r = config_toml_read(host->config_toml, ret, ret_info, reterr);
 
         return r == -ENOENT ? 0 : r;
-}
-
-static bool doubtful(const Host *host, const Secret *bytes, const FileInfo *info)
-{
-        _cleanup_(entry_list_freep) EntryList *list = NULL;
-        Now now = sim_clock_now(&host->clock);
-        uint64_t mtime_usec = info->mtime_nsec / 1000;
-
-        if (!bytes || (secret_size(bytes) > 0 && parse(bytes, &list) >= 0 && list->n_entries > 0))
-                return false;
-        return mtime_usec > now.realtime_usec || now.realtime_usec - mtime_usec < SETTLE_USEC;
 }
 
 int carry_load_entries(Host *host, EntryList **ret, char **reterr)
@@ -56,7 +44,7 @@ static void arm_settle(Host *host)
         if (host->settle_armed)
                 return;
         host->settle_armed = true;
-        world_later(host->world, SETTLE_USEC,
+        world_later(host->world, ENTRY_SETTLE_USEC,
                 (SimEvent){.kind = SIM_SETTLE, .host = host->index, .generation = host->start_generation});
 }
 
@@ -79,7 +67,7 @@ static int commit_once(Host *host, EntryResult *results, char **reterr)
 
         if (r < 0)
                 return r;
-        if (doubtful(host, bytes, &info) && !secret_equal(bytes, host->seen))
+        if (!entry_may_edit(bytes, info.mtime_nsec, host->seen, sim_clock_now(&host->clock)))
                 return -EAGAIN;
         for (size_t i = 0; i < host->n_runners; i++)
                 if (host->runners[i].wishing)
@@ -193,16 +181,19 @@ void carry_look(Host *host, bool settled)
         }
         if (r < 0)
                 return;
-        bool suspect = !bytes || doubtful(host, bytes, &info);
-        if (secret_equal(bytes, host->seen)) {
+        switch (entry_look(
+                bytes, info.mtime_nsec, host->seen, host->unsettled, settled, sim_clock_now(&host->clock))) {
+        case ENTRY_LOOK_SAME:
                 host->unsettled = secret_free(host->unsettled);
                 return;
-        }
-        if (suspect && !(settled && secret_equal(bytes, host->unsettled))) {
+        case ENTRY_LOOK_AGAIN:
                 (void)secret_free(host->unsettled);
                 host->unsettled = take_ptr(bytes);
                 arm_settle(host);
                 return;
+        case ENTRY_LOOK_TAKE:
+        case _ENTRY_LOOK_MAX:
+                break;
         }
         host->unsettled = secret_free(host->unsettled);
         r = parse(bytes, &list);
@@ -221,11 +212,6 @@ void carry_settle(Host *host)
                         carry_arm_commit(host);
 }
 
-static uint64_t entry_time(const struct timespec *t)
-{
-        return t->tv_sec <= 0 ? 0 : (uint64_t)t->tv_sec * USEC_PER_SEC + (uint64_t)t->tv_nsec / 1000;
-}
-
 void carry_entries(HostRunner *runner, const EntryList *list, bool learn)
 {
         EntryView views[LIFECYCLE_CANDIDATES_MAX];
@@ -233,12 +219,7 @@ void carry_entries(HostRunner *runner, const EntryList *list, bool learn)
         const Entry *entry;
 
         while (n < ELEMENTS(views) && (entry = entry_list_find(list, from, runner->name, runner->plan.target.url))) {
-                views[n++] = (EntryView){
-                        .token = entry_is_usable(entry) ? entry->token : NULL,
-                        .runner_id = entry->id,
-                        .obtained_at_usec = entry_time(&entry->obtained_at),
-                        .expires_at_usec = entry_time(&entry->expires_at),
-                };
+                views[n++] = entry_view(entry);
                 from = entry->index + 1;
         }
         Event event = carry_event(runner, EVENT_ENTRIES);

@@ -196,36 +196,23 @@ static int settle_system_id(Host *host, bool *ret_cloned, bool *ret_proves, char
         if (r < 0)
                 return r;
         r = config_toml_system_id_read(host->config_toml, found, reterr);
-        bool there = r >= 0;
         if (r < 0 && r != -ENOENT)
                 return r;
-        bool same = there && strcmp(found, made) == 0;
-        bool foreign = there && !same && found[0] == 's' && made[0] == 's';
-
-        if (host->world->mutation == MUTATION_IGNORE_CLONE) {
-                foreign = false;
-                clone = CLONE_NONE;
-        }
-        *ret_cloned = foreign || clone != CLONE_NONE;
-        *ret_proves = same && made[0] == 's';
+        bool ignored = host->world->mutation == MUTATION_IGNORE_CLONE;
+        IdPlan plan = clone_settle_id(r >= 0 ? found : NULL, made, ignored ? CLONE_NONE : clone, ignored && r >= 0);
+        *ret_cloned = plan.clone != CLONE_NONE;
+        *ret_proves = plan.proves;
         for (size_t i = 0; i < host->n_runners; i++)
                 host->runners[i].stopped = false;
         host->old_system_id[0] = 0;
-        if (there && !*ret_cloned) {
-                (void)memcpy(host->system_id, found, sizeof(found));
+        clone_take_system_id(&host->disk.disk, &plan, found, made, host->system_id);
+        if (!plan.write)
                 return 0;
-        }
-        if (clone == CLONE_INSTANCE && !foreign) {
-                unsigned char random[16];
-
-                disk_random(&host->disk.disk, random, sizeof(random));
-                system_id_from_random(random, made);
-        }
-        (void)memcpy(host->system_id, made, sizeof(made));
         r = *ret_cloned ? blank_tokens(host, reterr) : 0;
         if (r < 0)
                 return r;
-        return config_toml_system_id_write(host->config_toml, made, reterr);
+        r = config_toml_system_id_write(host->config_toml, host->system_id, reterr);
+        return r < 0 && plan.may_go_on && !host->disk.dead ? 0 : r;
 }
 
 static int load_record(Host *host, HostRunner *runner, bool cloned, Record **ret)
@@ -235,17 +222,25 @@ static int load_record(Host *host, HostRunner *runner, bool cloned, Record **ret
 
         if (r == -EBADMSG)
                 world_break(host->world, INVARIANT_FILE_WHOLE, host->index, "%s", why ? why : "a state file is torn");
-        if (r < 0 && r != -ENOENT)
-                return r;
-        if (r >= 0 && !cloned) {
+        switch (clone_use_state(r, cloned)) {
+        case STATE_USE:
                 while (host->world->mutation == MUTATION_DROP_DEBT && (*ret)->n_debts > 0)
                         record_remove_debt(*ret, 0);
                 return 0;
-        }
-        /* The sibling's record stays until ours is saved in its place. */
-        *ret = record_free(*ret);
-        if (cloned)
+        case STATE_BEGIN_OVER:
+                *ret = record_free(*ret);
                 (void)store_journal_clear(host->store, runner->name);
+                break;
+        case STATE_BEGIN_AFTER:
+                (void)store_forget(host->store, runner->name, NULL);
+                break;
+        case STATE_BEGIN:
+                break;
+        case STATE_REFUSE:
+        case STATE_FAIL:
+        case _STATE_USE_MAX:
+                return r;
+        }
         r = record_new(runner->name, runner->plan.target.url, runner->plan.flow, ret);
         if (r >= 0)
                 (*ret)->cloned = cloned;

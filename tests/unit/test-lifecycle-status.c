@@ -180,30 +180,6 @@ static void test_refused_without_enough_proofs(void **state)
         life_end(&life);
 }
 
-static void test_clone(void **state)
-{
-        static const struct {
-                const char *machine, *instance, *our_machine, *our_instance;
-                Clone clone;
-        } rows[] = {
-                {"m", "i", "m", "i", CLONE_NONE},
-                {"m", "i", "n", "i", CLONE_MACHINE},
-                {"m", "i", "n", "j", CLONE_MACHINE},
-                {"m", "i", "m", "j", CLONE_INSTANCE},
-                {NULL, NULL, "m", "i", CLONE_NONE}, /* unknown never counts as different */
-                {"m", "i", NULL, NULL, CLONE_NONE},
-                {"m", NULL, "m", "i", CLONE_NONE},
-                {"m", "i", "m", NULL, CLONE_NONE},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(rows); i++) {
-                const Record record = {
-                        .machine_id = (char *)rows[i].machine, .instance_id = (char *)rows[i].instance};
-
-                assert_int_equal(clone_check(&record, rows[i].our_machine, rows[i].our_instance), rows[i].clone);
-        }
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -213,7 +189,6 @@ int main(void)
                 cmocka_unit_test(test_new_url_and_an_answer_of_the_old),
                 cmocka_unit_test(test_answer_for_an_unconfigured_runner),
                 cmocka_unit_test(test_refused_without_enough_proofs),
-                cmocka_unit_test(test_clone),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
