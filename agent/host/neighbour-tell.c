@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "agent/base/time.h"
+#include "agent/host/processes.h"
 #include "agent/host/systemd-call.h"
 
 #define MANAGER_PATH      "/org/freedesktop/systemd1"
@@ -80,6 +81,38 @@ static int on_active_state(sd_bus_message *reply, void *userdata, sd_bus_error *
         return 0;
 }
 
+/* All processes are below the root slice, those of containers, too. */
+static int on_processes(sd_bus_message *reply, void *userdata, sd_bus_error *unused)
+{
+        SystemdCall *call = userdata;
+        const sd_bus_error *error;
+        const char *command;
+        bool runs = false;
+        size_t n = 0;
+
+        if (!systemd_call_heard(call, reply, &error))
+                return 0;
+        int r = error ? -EIO : sd_bus_message_enter_container(reply, 'a', "(sus)");
+        while (r >= 0 && !runs && (r = sd_bus_message_read(reply, "(sus)", NULL, NULL, &command)) > 0) {
+                runs = processes_may_be_neighbour(command);
+                n++;
+        }
+        /* We are one of them, or the list is not whole. */
+        systemd_call_end(call, r < 0 || runs || n == 0 ? TOLD_UNSURE : TOLD_NOT_RUNNING);
+        return 0;
+}
+
+/* It may run in a container or from a shell, for all systemd knows of units; of processes it knows more than we are
+ * shown in our sandbox. */
+static void look_for_processes(SystemdCall *call)
+{
+        if (!processes_outermost())
+                systemd_call_end(call, TOLD_UNSURE);
+        else if (systemd_call_send(
+                         call, MANAGER_PATH, MANAGER_INTERFACE, "GetUnitProcesses", on_processes, "s", "-.slice") < 0)
+                systemd_call_try_next(call);
+}
+
 static int on_load_state(sd_bus_message *reply, void *userdata, sd_bus_error *unused)
 {
         SystemdCall *call = userdata;
@@ -88,9 +121,10 @@ static int on_load_state(sd_bus_message *reply, void *userdata, sd_bus_error *un
 
         if (!systemd_call_heard(call, reply, &error))
                 return 0;
-        if (error || sd_bus_message_read(reply, "v", "s", &state) < 0 || strcmp(state, "loaded") != 0)
-                /* No such unit: it may run in a container or from a shell, for all systemd knows. */
+        if (error || sd_bus_message_read(reply, "v", "s", &state) < 0)
                 systemd_call_end(call, TOLD_UNSURE);
+        else if (strcmp(state, "loaded") != 0)
+                look_for_processes(call);
         else if (systemd_call_get(call, UNIT_INTERFACE, "ActiveState", on_active_state) < 0)
                 systemd_call_try_next(call);
         return 0;

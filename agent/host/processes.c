@@ -33,12 +33,23 @@ static bool read_name(int proc, const char *pid, char name[static 17])
         return true;
 }
 
-static bool sees_all(int proc)
+bool processes_outermost(void)
 {
         struct stat st;
+
+        return stat("/proc/self/ns/pid", &st) >= 0 && st.st_ino == FIRST_PID_NAMESPACE;
+}
+
+bool processes_may_be_neighbour(const char *command)
+{
+        return strstr(command, "gitlab-runner") || strstr(command, "gitlab-ci-multi-runner");
+}
+
+static bool sees_all(int proc)
+{
         char name[17];
 
-        if (fstatat(proc, "self/ns/pid", &st, 0) < 0 || st.st_ino != FIRST_PID_NAMESPACE)
+        if (!processes_outermost())
                 return false;
         /* With hidepid= (ProtectProc=) the first process is among those that are not shown. */
         return read_name(proc, "1", name);

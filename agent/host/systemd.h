@@ -51,8 +51,8 @@ typedef void (*NeighbourTellDone)(void *userdata, Told told);
 
 /* Sends the main process of UNIT a SIGHUP, so that it reads config.toml again. DONE comes exactly once, from the
  * loop, within NEIGHBOUR_TELL_USEC: TOLD_DONE once the signal is sent, TOLD_NOT_RUNNING if the unit is there and has
- * no process, else TOLD_UNSURE (too young, on its way down, no such unit, no systemd, not allowed). Returns 0 or
- * -ENOMEM. */
+ * no process, or is not there and no process of the machine's looks like gitlab-runner, else TOLD_UNSURE (too young,
+ * on its way down, in a container, no systemd, not allowed). Returns 0 or -ENOMEM. */
 int neighbour_tell(sd_event *event, const char *unit, NeighbourTellDone done, void *userdata, NeighbourTell **ret);
 
 /* Safe at any moment; DONE will not come. Accepts NULL, returns NULL. */

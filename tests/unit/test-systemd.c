@@ -17,6 +17,7 @@
 #include <systemd/sd-bus.h>
 
 #include "agent/base/time.h"
+#include "agent/host/processes.h"
 #include "agent/host/systemd.h"
 
 #define US "runner-registrar.service"
@@ -163,6 +164,7 @@ typedef struct Fake {
         uint64_t started_usec;
         bool deny_kill;
         bool silent;
+        const char *processes[2]; /* command lines; with the first NULL, systemd would not say */
         const SystemdJob *jobs;
         size_t n_jobs;
 
@@ -223,6 +225,27 @@ static int on_list_jobs(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return r;
 }
 
+static int on_get_processes(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        Fake *fake = userdata;
+        sd_bus_message *reply = NULL;
+        const char *unit;
+
+        assert_true(sd_bus_message_read(m, "s", &unit) > 0);
+        assert_string_equal(unit, "-.slice");
+        if (!fake->processes[0])
+                return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_ACCESS_DENIED, "Access denied");
+        assert_true(sd_bus_message_new_method_return(m, &reply) >= 0);
+        assert_true(sd_bus_message_open_container(reply, 'a', "(sus)") >= 0);
+        for (size_t i = 0; i < ELEMENTS(fake->processes) && fake->processes[i]; i++)
+                assert_true(sd_bus_message_append(
+                                    reply, "(sus)", "/some.slice", (uint32_t)(i + 1), fake->processes[i]) >= 0);
+        assert_true(sd_bus_message_close_container(reply) >= 0);
+        int r = sd_bus_send(NULL, reply, NULL);
+        (void)sd_bus_message_unref(reply);
+        return r;
+}
+
 static int get_text(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
         void *userdata, sd_bus_error *error)
 {
@@ -248,6 +271,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("LoadUnit", "s", "o", on_load_unit, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("KillUnit", "ssi", NULL, on_kill_unit, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("GetUnitProcesses", "s", "a(sus)", on_get_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ListJobs", NULL, "a(usssoo)", on_list_jobs, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
@@ -401,8 +425,6 @@ static void test_tell(void **state)
                 {"failed", "loaded", "failed", 0, 0, false, TOLD_NOT_RUNNING, 0},
                 {"between two starts", "loaded", "activating", 0, 0, false, TOLD_NOT_RUNNING, 0},
                 {"draining", "loaded", "deactivating", 4711, 60 * USEC_PER_SEC, false, TOLD_UNSURE, 0},
-                {"no such unit", "not-found", "inactive", 0, 0, false, TOLD_UNSURE, 0},
-                {"masked", "masked", "inactive", 0, 0, false, TOLD_UNSURE, 0},
                 {"not allowed", "loaded", "active", 4711, 60 * USEC_PER_SEC, true, TOLD_UNSURE, 0},
         };
         Fake *fake = *state;
@@ -426,6 +448,37 @@ static void test_tell(void **state)
                         assert_string_equal(fake->killed_who, "main");
                         assert_int_equal(fake->killed_signal, SIGHUP);
                 }
+        }
+}
+
+static void test_tell_without_the_unit(void **state)
+{
+        static const struct {
+                const char *what, *load_state, *processes[2];
+                Told told;
+        } cases[] = {
+                {"nobody", "not-found", {"/lib/systemd/systemd", "/usr/bin/runner-registrar run"}, TOLD_NOT_RUNNING},
+                {"nobody, masked", "masked", {"/lib/systemd/systemd"}, TOLD_NOT_RUNNING},
+                {"in a container", "not-found", {"/lib/systemd/systemd", "/usr/bin/gitlab-runner run --user=x"},
+                        TOLD_UNSURE},
+                {"of old", "not-found", {"/usr/bin/gitlab-ci-multi-runner run"}, TOLD_UNSURE},
+                {"not allowed to know", "not-found", {NULL}, TOLD_UNSURE},
+                {"masked, and running", "masked", {"gitlab-runner run"}, TOLD_UNSURE},
+        };
+        Fake *fake = *state;
+
+        need_bus(fake);
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                /* In a container of these tests' own nobody can know. */
+                Told told = processes_outermost() ? cases[i].told : TOLD_UNSURE;
+                NeighbourTell *tell = NULL;
+
+                fake->load_state = cases[i].load_state;
+                memcpy(fake->processes, cases[i].processes, sizeof(fake->processes));
+                assert_int_equal(neighbour_tell(fake->event, "gitlab-runner.service", on_told, fake, &tell), 0);
+                (void)wait_for_result(fake);
+                if (fake->result != (int)told || fake->n_kills != 0)
+                        fail_msg("%s: %d, %d signals", cases[i].what, fake->result, fake->n_kills);
         }
 }
 
@@ -537,6 +590,7 @@ int main(void)
                 cmocka_unit_test(test_group),
                 cmocka_unit_test(test_notify),
                 cmocka_unit_test_setup_teardown(test_tell, set_up_with_bus, tear_down),
+                cmocka_unit_test_setup_teardown(test_tell_without_the_unit, set_up_with_bus, tear_down),
                 cmocka_unit_test_setup_teardown(test_reason, set_up_with_bus, tear_down),
                 cmocka_unit_test_setup_teardown(test_silence, set_up_with_bus, tear_down),
                 cmocka_unit_test_setup_teardown(test_bus_dies, set_up_with_bus, tear_down),
