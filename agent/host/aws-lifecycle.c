@@ -355,18 +355,25 @@ static void took(AwsLifecycle *l, const Reply *reply)
         }
 }
 
+/* Auto Scaling's own words, or how the answer begins, fit for the log. */
+static void read_message(const Reply *reply, char ret[static TEXT_MAX])
+{
+        _cleanup_free_ char *shown = NULL;
+        size_t offset = 0;
+        int r;
+
+        if (notice_xml_text(reply->body, "Message", &offset, ret, TEXT_MAX))
+                r = text_show(ret, strlen(ret), TEXT_MAX - 1, &shown);
+        else
+                r = text_show(secret_data(reply->body), secret_size(reply->body), TEXT_MAX / 2, &shown);
+        (void)snprintf(ret, TEXT_MAX, "%s", r >= 0 ? shown : "");
+}
+
 static void refused(AwsLifecycle *l, const Reply *reply)
 {
         char message[TEXT_MAX], why[TEXT_MAX + 32];
-        size_t offset = 0;
 
-        if (!notice_xml_text(reply->body, "Message", &offset, message, sizeof(message)) || !is_plain(message)) {
-                _cleanup_free_ char *shown = NULL;
-
-                message[0] = 0;
-                if (text_show(secret_data(reply->body), secret_size(reply->body), TEXT_MAX / 2, &shown) >= 0)
-                        (void)snprintf(message, sizeof(message), "%s", shown);
-        }
+        read_message(reply, message);
         (void)snprintf(why, sizeof(why), "answer %u: %s", reply->status, message);
         if (l->step == STEP_HEARTBEAT && reply->status == 400 && strstr(message, "No active Lifecycle Action")) {
                 /* It ran out, or somebody completed it: the instance goes now. */

@@ -84,7 +84,8 @@ class Aws(Server):
 
     def error(self, message: str) -> tuple[int, dict[str, str], str]:
         return 400, {"Content-Type": "text/xml"}, (
-            f"<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>{message}</Message></Error></ErrorResponse>")
+            f'<ErrorResponse xmlns="{NAMESPACE}">\n  <Error>\n    <Type>Sender</Type>\n    <Code>ValidationError</Code>\n'
+            f"    <Message>{message}</Message>\n  </Error>\n  <RequestId>0</RequestId>\n</ErrorResponse>\n")
 
     def actions(self) -> list[str]:
         with self.changed:
