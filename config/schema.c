@@ -245,7 +245,12 @@ static size_t distance(const char *a, const char *b)
 {
         size_t n = strnlen(a, WORD_MAX), m = strnlen(b, WORD_MAX);
         size_t table[3][WORD_MAX + 1];
+        char x[WORD_MAX], y[WORD_MAX];
 
+        for (size_t i = 0; i < n; i++)
+                x[i] = fold(a[i]);
+        for (size_t k = 0; k < m; k++)
+                y[k] = fold(b[k]);
         for (size_t k = 0; k <= m; k++)
                 table[0][k] = k;
         for (size_t i = 1; i <= n; i++) {
@@ -253,13 +258,13 @@ static size_t distance(const char *a, const char *b)
 
                 now[0] = i;
                 for (size_t k = 1; k <= m; k++) {
-                        size_t best = before[k - 1] + (fold(a[i - 1]) != fold(b[k - 1]));
+                        size_t best = before[k - 1] + (x[i - 1] != y[k - 1]);
 
                         if (before[k] + 1 < best)
                                 best = before[k] + 1;
                         if (now[k - 1] + 1 < best)
                                 best = now[k - 1] + 1;
-                        if (i > 1 && k > 1 && fold(a[i - 1]) == fold(b[k - 2]) && fold(a[i - 2]) == fold(b[k - 1]) &&
+                        if (i > 1 && k > 1 && x[i - 1] == y[k - 2] && x[i - 2] == y[k - 1] &&
                                 earlier[k - 2] + 1 < best)
                                 best = earlier[k - 2] + 1;
                         now[k] = best;

@@ -47,8 +47,8 @@ class Variant:
 
 VARIANTS = [
     Variant("gcc", "gcc", []),
-    Variant("sanitized", "clang", ["-Db_sanitize=address,undefined", "-Db_lundef=false",
-                                   "-Dc_args=-fno-sanitize-recover=all"], SANITIZERS),
+    Variant("sanitized", "clang", ["-Db_sanitize=address,undefined", "-Dc_args=-fno-sanitize-recover=all"],
+            SANITIZERS),
     Variant("clang-o3", "clang", ["-Dbuildtype=release", "-Db_ndebug=true"], long=True),
     Variant("gcc-o0", "gcc", ["-Doptimization=0"], long=True),
     Variant("valgrind", "gcc", [], long=True, builds="gcc", wrapper=[

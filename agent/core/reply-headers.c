@@ -48,7 +48,7 @@ static void forget(Reply *reply)
 
 static bool is_blank(char c)
 {
-        return c == ' ' || c == '\t';
+        return c == ' ' || c == '\t' || c == '\r';
 }
 
 int reply_headers_take(ReplyHeaders *headers, const char *line, size_t size)
@@ -78,6 +78,9 @@ int reply_headers_take(ReplyHeaders *headers, const char *line, size_t size)
         if (!value || *value)
                 return 0;
         const char *start = colon + 1;
+        /* Cut there it would be another value than the one that others on the way saw. */
+        if (memchr(start, 0, (size_t)(end - start)))
+                return 0;
         while (start < end && is_blank(*start))
                 start++;
         while (end > start && is_blank(end[-1]))

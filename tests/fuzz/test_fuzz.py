@@ -15,7 +15,7 @@ import tempfile
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(TOP, "tests", "fuzz")
 SECONDS = int(os.environ.get("TESTS_FUZZ_SECONDS", "20"))
-OPTIONS = ["-Dfuzzers=true", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all"]
+OPTIONS = ["-Dfuzzers=true", "-Db_sanitize=address,undefined", "-Dc_args=-fno-sanitize-recover=all"]
 
 
 def build(folder):

@@ -70,6 +70,7 @@ static void test_retry_after_as_servers_write_it(void **state)
                 {"Retry-After: 7\n", "7"},
                 {"Retry-After: 7", "7"},
                 {"Retry-After: 7\r\r\n", "7"},
+                {"Retry-After:\r 7\r \r\n", "7"},
                 {"Retry-After:\r\n", ""},
                 {"Retry-After: \r\n", ""},
                 {"Retry-After: a: b\r\n", "a: b"},
@@ -104,6 +105,18 @@ static void test_retry_after_as_servers_write_it(void **state)
         }
 }
 
+static void test_a_nul_is_no_end(void **state)
+{
+        static const char line[] = "Retry-After: 7\0"
+                                   "200\r\n";
+        Reply reply = {0};
+        ReplyHeaders headers = {.reply = &reply};
+
+        assert_int_equal(reply_headers_take(&headers, line, sizeof(line) - 1), 0);
+        assert_null(reply.retry_after);
+        assert_int_equal(headers.bytes, sizeof(line) - 1);
+}
+
 /* A server that never stops sending its head. */
 static void test_all_lines_together_have_a_bound(void **state)
 {
@@ -130,6 +143,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_header_has_its_place),
                 cmocka_unit_test(test_retry_after_as_servers_write_it),
+                cmocka_unit_test(test_a_nul_is_no_end),
                 cmocka_unit_test(test_all_lines_together_have_a_bound),
         };
 
