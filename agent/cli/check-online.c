@@ -8,6 +8,7 @@
 #include "agent/core/verdict.h"
 #include "agent/host/machine.h"
 #include "agent/http.h"
+#include "agent/neighbour.h"
 #include "agent/order.h"
 #include "agent/secret-reader.h"
 
@@ -15,6 +16,7 @@
 typedef struct Check {
         sd_event *event;
         Http *http;
+        Neighbour neighbour;
         bool answered;
         Call call;
         Judgement judgement;
@@ -173,18 +175,39 @@ static int check_token(Check *check, const RunnerConfig *runner)
         return EXIT_DONE;
 }
 
-static int open_check(Check *check)
+static void on_neighbour(Neighbour *neighbour, void *userdata)
+{
+        Check *check = userdata;
+
+        check->neighbour = *neighbour;
+        *neighbour = (Neighbour){};
+        check->answered = true;
+}
+
+/* As the agent does: a proxy, say, may let through only what it knows. */
+static int ask_neighbour(Check *check, const CliContext *context, const Config *config)
 {
         _cleanup_(machine_done) Machine machine = {};
-        _cleanup_(neighbour_done) Neighbour neighbour = {};
-        int r = machine_read(disk_real(), machine_paths_default(), &machine);
+        NeighbourQuery *query;
+        int r = neighbour_query(check->event, disk_real(), context->log, config->runtime_dir, neighbour_places(),
+                on_neighbour, check, &query);
 
         if (r >= 0)
-                r = neighbour_default(machine.architecture, &neighbour);
+                r = check_wait(check);
+        if (r < 0 || check->neighbour.user_agent)
+                return r;
+        r = machine_read(disk_real(), machine_paths_default(), &machine);
+        return r < 0 ? r : neighbour_default(machine.architecture, &check->neighbour);
+}
+
+static int open_check(Check *check, const CliContext *context, const Config *config)
+{
+        int r = sd_event_new(&check->event);
+
         if (r >= 0)
-                r = sd_event_new(&check->event);
+                r = ask_neighbour(check, context, config);
         if (r >= 0)
-                r = http_new(check->event, neighbour.user_agent, &check->http);
+                r = http_new(check->event, check->neighbour.user_agent, &check->http);
         return r;
 }
 
@@ -192,9 +215,8 @@ int check_online(const CliContext *context, const Config *config)
 {
         Check check = {};
         int code = EXIT_DONE;
-        int r = open_check(&check);
+        int r = open_check(&check, context, config);
 
-        (void)context;
         if (r < 0) {
                 (void)fprintf(stderr, "runner-registrar check: %s\n", strerror(-r));
                 code = EXIT_FAILED;
@@ -209,6 +231,7 @@ int check_online(const CliContext *context, const Config *config)
         }
         check_forget(&check);
         (void)http_free(check.http);
+        neighbour_done(&check.neighbour);
         (void)sd_event_unref(check.event);
         return code;
 }

@@ -26,6 +26,16 @@ class Start(Boots):
         started = int(machine.show("ExecMainStartTimestampMonotonic", "gitlab-runner.service"))
         self.assertLessEqual(ready, started)
 
+    def test_gitlab_hears_of_the_gitlab_runner_that_is_installed(self):
+        machine = self.machine()
+        machine.write("/usr/bin/gitlab-runner", machine.read("/usr/bin/gitlab-runner").replace("19.4.0", "17.5.3"), 0o755)
+        machine.boot()
+        self.assertIn("answers as a GitLab", machine.run("runner-registrar", "check", "--online").stdout)
+        machine.wait_enrolled()
+        agents = {value.split(" (")[0] for request in self.gitlab.log() for name, value in request["headers"]
+                  if name.lower() == "user-agent"}
+        self.assertEqual(agents, {"gitlab-runner 17.5.3"})
+
     def test_folder_is_made_before_the_sandbox_needs_it(self):
         machine = self.enrolled()
         self.assertEqual(machine.run("stat", "-c", "%a %U", "/etc/gitlab-runner").stdout.split(), ["700", "root"])
