@@ -62,12 +62,10 @@ Action act_write_entry(Lifecycle *l, Step then)
         return act(l, ACTION_WRITE_ENTRY, then);
 }
 
-Action act_remove_entry(Lifecycle *l, const char *url, Step then)
+Action act_remove_entry(Lifecycle *l, const Leftover *leftover, Step then)
 {
-        Action action = act(l, ACTION_REMOVE_ENTRY, then);
-
-        action.url = l->removing_url = url;
-        return action;
+        l->removing = leftover;
+        return act(l, ACTION_REMOVE_ENTRY, then);
 }
 
 Action act_tell(Lifecycle *l, Step then)

@@ -24,9 +24,23 @@ static bool entry_wanted(const Lifecycle *l)
                (l->plan.configured || l->listed) && !entries_foreign(l);
 }
 
+/* The entry that is to go now; NULL: none. */
+static const Leftover *leftover_wanted(const Lifecycle *l)
+{
+        const Record *record = l->record;
+        /* A host that comes back may find that its entry is still good, and else writes over it. */
+        bool returns = l->plan.configured && record->state == RUNNER_STATE_UNREGISTERED &&
+                       !(l->stopping && l->stop.withdraw);
+
+        for (size_t i = 0; i < record->n_leftovers; i++)
+                if (!returns || !url_equal(record->leftovers[i].url, l->plan.target.url))
+                        return &record->leftovers[i];
+        return NULL;
+}
+
 bool apply_wanted(const Lifecycle *l)
 {
-        return l->save_due || l->stale_url || entry_wanted(l);
+        return l->save_due || leftover_wanted(l) || entry_wanted(l);
 }
 
 bool apply_needed(const Lifecycle *l)
@@ -67,8 +81,8 @@ static Action apply_removed(Lifecycle *l, const Event *event)
                 disk_failed(l, event);
                 return act_decide(l);
         }
-        free(take_ptr(l->stale_url));
-        l->stale_token = secret_free(l->stale_token);
+        lifecycle_entry_left(l);
+        l->save_due = true;
         return event->changed ? act_tell(l, apply_told) : apply_next(l);
 }
 
@@ -87,10 +101,12 @@ Action apply_start(Lifecycle *l)
 {
         if (l->save_due)
                 return act_save(l, apply_saved);
-        if (l->stale_url)
-                return act_remove_entry(l, l->stale_url, apply_removed);
+        /* Before what is to go: it may be written over, and keeps what a person has put into it. */
         if (entry_wanted(l))
                 return act_write_entry(l, apply_written);
+        const Leftover *leftover = leftover_wanted(l);
+        if (leftover)
+                return act_remove_entry(l, leftover, apply_removed);
         lifecycle_set_never(l, DUE_DISK);
         free(take_ptr(l->disk_reason));
         l->disk_attempt = 0;

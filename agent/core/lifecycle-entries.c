@@ -3,6 +3,8 @@
 
 #include "agent/core/lifecycle-internal.h"
 
+#include <string.h>
+
 static uint64_t entry_time(const struct timespec *t)
 {
         return t->tv_sec <= 0 ? 0 : (uint64_t)t->tv_sec * USEC_PER_SEC + (uint64_t)t->tv_nsec / 1000;
@@ -89,6 +91,19 @@ void entries_removed(Lifecycle *l)
         lifecycle_set_never(l, DUE_ENTRIES);
 }
 
+void entries_forget(Lifecycle *l, const Secret *token)
+{
+        for (size_t i = l->n_entries; i > 0; i--) {
+                if (!secret_equal(l->entries[i - 1].token, token))
+                        continue;
+                candidate_done(&l->entries[i - 1]);
+                l->n_entries--;
+                memmove(l->entries + i - 1, l->entries + i, (l->n_entries - (i - 1)) * sizeof(*l->entries));
+                break;
+        }
+        entries_relist(l);
+}
+
 bool entries_foreign(const Lifecycle *l)
 {
         return l->n_entries > 0 && !stands_there(l, l->record->token) && !stands_there(l, l->listed);
@@ -100,12 +115,24 @@ void entries_give_up(Lifecycle *l, const Secret *token)
                 set_listed(l, token);
 }
 
+/* An entry that we could not remove when we withdrew its runner: nobody else's, and dead as far as we know. */
+static bool left_behind(const Lifecycle *l, const Secret *token)
+{
+        const Record *record = l->record;
+
+        for (size_t i = 0; i < record->n_leftovers; i++)
+                if (secret_equal(record->leftovers[i].token, token))
+                        return true;
+        return false;
+}
+
 int entries_copy(Lifecycle *l, bool ours)
 {
         for (size_t i = 0; i < l->n_entries; i++) {
                 Candidate c = l->entries[i];
 
                 c.ours = ours;
+                c.known = left_behind(l, c.token);
                 if (candidate_add(l, &c) < 0)
                         return -ENOMEM;
         }

@@ -48,7 +48,7 @@ struct Lifecycle {
         ActionKind doing;         /* what is under way */
         uint64_t until_usec;      /* when it is cut short, or over by itself; boottime */
         const char *resting;      /* what a sleep within a task is good for */
-        const char *removing_url; /* the entry that goes */
+        const Leftover *removing; /* the entry that goes */
         Call calling;
         bool calling_home;  /* the call is the configured runner's; a debt has a target of its own */
         bool calling_there; /* the call goes to the configured GitLab, whoever's it is */
@@ -90,8 +90,6 @@ struct Lifecycle {
         bool save_due;
         bool entry_due;
         bool entry_missing; /* written back only after its token verified */
-        char *stale_url;    /* the entry of this url is to go, if it holds ... */
-        Secret *stale_token;
 
         /* What config.toml held when it was read last, or was written by us. */
         Candidate entries[LIFECYCLE_CANDIDATES_MAX];
@@ -143,7 +141,7 @@ Action act_send(Lifecycle *l, Call call, CallArguments arguments, Step then);
 Action act_send_to(Lifecycle *l, const Target *target, Call call, CallArguments arguments, Step then);
 Action act_journal(Lifecycle *l, Step then);
 Action act_write_entry(Lifecycle *l, Step then);
-Action act_remove_entry(Lifecycle *l, const char *url, Step then);
+Action act_remove_entry(Lifecycle *l, const Leftover *leftover, Step then);
 Action act_tell(Lifecycle *l, Step then);
 Action act_sleep(Lifecycle *l, uint64_t span_usec, const char *why, Step then);
 Action act_rest(Lifecycle *l, uint64_t until_usec); /* nothing is under way */
@@ -214,6 +212,12 @@ void lifecycle_owe_orphan(Lifecycle *l, int64_t runner_id, const char *marker, c
 /* Cancels what is owed of the runner that GitLab calls RUNNER_ID; returns whether that says that it is ours. */
 bool lifecycle_cancel_debts_of(Lifecycle *l, int64_t runner_id);
 
+/* The entry of URL with TOKEN is to go, whatever happens before it has; without memory it stays. */
+void lifecycle_leave_entry(Lifecycle *l, const char *url, const Secret *token);
+
+/* The one under way (REMOVING) is gone. */
+void lifecycle_entry_left(Lifecycle *l);
+
 /* Nothing is left of that runner, or we have its token again. */
 void lifecycle_cancel_orphans(Lifecycle *l, const char *url, int64_t runner_id);
 
@@ -245,6 +249,9 @@ void entries_removed(Lifecycle *l);
 
 /* Whether a token stands there that nobody has judged yet: nothing is written over it. */
 bool entries_foreign(const Lifecycle *l);
+
+/* One entry with this token was removed. */
+void entries_forget(Lifecycle *l, const Secret *token);
 
 /* TOKEN, if it stands there, is not worth keeping. */
 void entries_give_up(Lifecycle *l, const Secret *token);

@@ -156,6 +156,36 @@ void lifecycle_owe_orphan(Lifecycle *l, int64_t runner_id, const char *marker, c
                 l, NOTICE_ORPHAN, "A runner may be left in GitLab that this host has no token for: %s", reason);
 }
 
+void lifecycle_leave_entry(Lifecycle *l, const char *url, const Secret *token)
+{
+        /* What no state file takes is no token of ours. */
+        if (url && token && !token_complaint(token) && record_add_leftover(l->record, url, token) >= 0)
+                l->save_due = true;
+}
+
+void lifecycle_entry_left(Lifecycle *l)
+{
+        Record *record = l->record;
+
+        if (url_equal(l->removing->url, l->plan.target.url))
+                entries_forget(l, l->removing->token);
+        record_remove_leftover(record, (size_t)(l->removing - record->leftovers));
+        l->removing = NULL;
+}
+
+/* What stands there is ours again. */
+static void cancel_leftover(Lifecycle *l, const Secret *token)
+{
+        Record *record = l->record;
+
+        for (size_t i = record->n_leftovers; i > 0; i--)
+                if (secret_equal(record->leftovers[i - 1].token, token) &&
+                        url_equal(record->leftovers[i - 1].url, l->plan.target.url)) {
+                        record_remove_leftover(record, i - 1);
+                        l->save_due = true;
+                }
+}
+
 void lifecycle_cancel_orphans(Lifecycle *l, const char *url, int64_t runner_id)
 {
         Record *record = l->record;
@@ -223,6 +253,7 @@ int lifecycle_take_token(
         /* What stands in config.toml for the old one may be written over, also once that is gone from here. */
         entries_relist(l);
         bool ours = cancel_debts(l, token);
+        cancel_leftover(l, token);
         if (ret_ours)
                 *ret_ours = ours;
         (void)secret_free(record->token);

@@ -24,16 +24,17 @@ void lifecycle_entry_edit(Lifecycle *l, EntryEdit *ret)
 {
         const Record *record = l->record;
 
-        *ret = (EntryEdit){
-                .kind = ENTRY_EDIT_REMOVE,
-                .index = ENTRY_INDEX_NONE,
-                .name = record->name,
-                .url = l->removing_url,
-                .guarded = true,
-                .holds = l->removing_url == l->stale_url ? l->stale_token : l->listed,
-        };
-        if (l->doing == ACTION_REMOVE_ENTRY)
+        if (l->doing == ACTION_REMOVE_ENTRY) {
+                *ret = (EntryEdit){
+                        .kind = ENTRY_EDIT_REMOVE,
+                        .index = ENTRY_INDEX_NONE,
+                        .name = record->name,
+                        .url = l->removing->url,
+                        .guarded = true,
+                        .holds = l->removing->token,
+                };
                 return;
+        }
         l->edit_obtained_at = usec_to_timespec(record->token_obtained_at_usec / USEC_PER_SEC * USEC_PER_SEC);
         l->edit_expires_at = usec_to_timespec(true_times(l) ? record->token_expires_at_usec : 0);
         *ret = (EntryEdit){
@@ -140,7 +141,7 @@ const char *lifecycle_next(const Lifecycle *l, Now now, uint64_t *ret_at_usec, c
 
 bool lifecycle_owes(const Lifecycle *l)
 {
-        return l->record->n_debts > 0 || l->record->token || l->has_answer || l->stale_url;
+        return l->record->n_debts > 0 || l->record->token || l->has_answer || l->record->n_leftovers > 0;
 }
 
 bool lifecycle_settled(const Lifecycle *l)

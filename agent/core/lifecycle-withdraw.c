@@ -44,15 +44,11 @@ static Action withdraw_told(Lifecycle *l, const Event *event)
         return act_sleep(l, rest, "until gitlab-runner polls with the token no more", withdraw_pay);
 }
 
-/* The entry stays for now: it goes as soon as the files can be written. */
+/* The entry stays for now: it goes as soon as the files can be written, and be it after the next start. */
 static Action withdraw_listed(Lifecycle *l, const Event *event)
 {
         lifecycle_notice(l, NOTICE_TROUBLE, "%s", event_words(event));
         lifecycle_finish(l, COMMAND_DEREGISTER, 1, "%s", event_words(event));
-        (void)replace_string(&l->stale_url, l->record->url ? l->record->url : l->plan.target.url);
-        l->stale_token = secret_free(l->stale_token);
-        if (l->listed)
-                (void)secret_copy(l->listed, &l->stale_token);
         return debts_start(l);
 }
 
@@ -60,6 +56,8 @@ static Action withdraw_unlisted(Lifecycle *l, const Event *event)
 {
         if (event->error < 0)
                 return withdraw_listed(l, event);
+        /* Not worth a write of its own: the next start would find nothing to remove. */
+        lifecycle_entry_left(l);
         entries_removed(l);
         /* Told even where nothing changed: the file may have lost the entry a moment ago. */
         return act_tell(l, withdraw_told);
@@ -73,7 +71,10 @@ static Action withdraw_noted(Lifecycle *l, const Event *event)
                 l->save_due = true;
                 return withdraw_listed(l, event);
         }
-        return act_remove_entry(l, l->record->url ? l->record->url : l->plan.target.url, withdraw_unlisted);
+        /* Without memory to note it there is nothing to remove it by, and gitlab-runner is told all the same. */
+        if (l->record->n_leftovers == 0)
+                return act_tell(l, withdraw_told);
+        return act_remove_entry(l, &l->record->leftovers[l->record->n_leftovers - 1], withdraw_unlisted);
 }
 
 static void withdraw_reset_lost(Lifecycle *l)
@@ -102,6 +103,10 @@ Action withdraw_start(Lifecycle *l)
                 return act_decide(l);
         }
         withdraw_reset_lost(l);
+        /* Noted with the debt, before it is tried: the power may go, or the file refuse. */
+        if (had_token && own)
+                lifecycle_leave_entry(
+                        l, record->url ? record->url : l->plan.target.url, l->listed ? l->listed : record->token);
         lifecycle_forget_runner(l);
         record->state = RUNNER_STATE_WITHDRAWN;
         (void)replace_string(

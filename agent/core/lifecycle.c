@@ -60,8 +60,6 @@ Lifecycle *lifecycle_free(Lifecycle *l)
         answer_done(&l->answer);
         (void)record_free(l->record);
         (void)secret_free(l->listed);
-        (void)secret_free(l->stale_token);
-        free(l->stale_url);
         free(l->reason);
         free(l->disk_reason);
         free(l->debts_words);
@@ -103,10 +101,7 @@ static void start_with_new_url(Lifecycle *l)
         old.url = record->url;
         if (lifecycle_owe(l, &old, "the runner's url was changed in the configuration") < 0)
                 return;
-        (void)secret_free(l->stale_token);
-        l->stale_token = take_ptr(record->token);
-        free(l->stale_url);
-        l->stale_url = take_ptr(record->url);
+        lifecycle_leave_entry(l, record->url, record->token);
         lifecycle_forget_runner(l);
         record_clear_intent(record);
         record->lost_in_row = 0;

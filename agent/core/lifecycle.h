@@ -127,7 +127,7 @@ typedef enum ActionKind {
         ACTION_SEND,         /* a call */
         ACTION_JOURNAL,      /* the answer */
         ACTION_WRITE_ENTRY,  /* lifecycle_entry_edit() says how */
-        ACTION_REMOVE_ENTRY, /* the same, for the entry of `url` */
+        ACTION_REMOVE_ENTRY, /* the same */
         ACTION_TELL,         /* gitlab-runner, that config.toml changed */
         ACTION_STOPPED,      /* the answer to EVENT_STOP: nothing more will be asked for */
         _ACTION_KIND_MAX,
@@ -142,7 +142,6 @@ typedef struct Action {
         CallArguments arguments; /* without `info` and timeout, which the shell adds */
         const Target *target;
         const Answer *answer;
-        const char *url;
 } Action;
 
 /* What an operator wants to hear of, each with a message id of its own. */

@@ -157,6 +157,11 @@ static const Field debt_fields[] = {
         FIELD(Debt, reason, TEXT, .max = REASON_MAX_BYTES),
 };
 
+static const Field leftover_fields[] = {
+        FIELD(Leftover, url, STRING, .required = true, .max = URL_MAX_BYTES),
+        FIELD(Leftover, token, SECRET, .required = true),
+};
+
 int replace_string(char **string, const char *value)
 {
         char *copy = value ? strdup(value) : NULL;
@@ -227,6 +232,55 @@ void record_remove_debt(Record *record, size_t index)
         memmove(record->debts + index, record->debts + index + 1, (record->n_debts - index) * sizeof(*record->debts));
 }
 
+static void leftover_done(Leftover *leftover)
+{
+        free(leftover->url);
+        secret_free(leftover->token);
+        *leftover = (Leftover){0};
+}
+
+static int append_leftover(Record *record, Leftover *leftover)
+{
+        Leftover *leftovers = realloc(record->leftovers, (record->n_leftovers + 1) * sizeof(*leftovers));
+
+        if (!leftovers)
+                return -ENOMEM;
+        record->leftovers = leftovers;
+        leftovers[record->n_leftovers++] = *leftover;
+        *leftover = (Leftover){0};
+        return 0;
+}
+
+int record_add_leftover(Record *record, const char *url, const Secret *token)
+{
+        _cleanup_(leftover_done) Leftover leftover = {0};
+
+        size_t drop = record->n_leftovers < RECORD_LEFTOVERS_MAX ? SIZE_MAX : 0;
+        int r = replace_string(&leftover.url, url);
+
+        if (r >= 0)
+                r = secret_copy(token, &leftover.token);
+        if (r >= 0)
+                r = append_leftover(record, &leftover);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i + 1 < record->n_leftovers; i++)
+                if (secret_equal(record->leftovers[i].token, token) && strcmp(record->leftovers[i].url, url) == 0)
+                        drop = i;
+        record_remove_leftover(record, drop);
+        return 0;
+}
+
+void record_remove_leftover(Record *record, size_t index)
+{
+        if (index >= record->n_leftovers)
+                return;
+        leftover_done(&record->leftovers[index]);
+        record->n_leftovers--;
+        memmove(record->leftovers + index, record->leftovers + index + 1,
+                (record->n_leftovers - index) * sizeof(*record->leftovers));
+}
+
 void record_clear_intent(Record *record)
 {
         free(record->intent.marker);
@@ -256,6 +310,9 @@ Record *record_free(Record *record)
         while (record->n_debts > 0)
                 record_remove_debt(record, record->n_debts - 1);
         free(record->debts);
+        while (record->n_leftovers > 0)
+                record_remove_leftover(record, record->n_leftovers - 1);
+        free(record->leftovers);
         free(record->name);
         free(record->url);
         free(record->reason);
@@ -297,6 +354,22 @@ static int encode_debt(const Debt *debt, json_t *array)
         return json_array_append_new(array, take_ptr(object)) < 0 ? -ENOMEM : 0;
 }
 
+static int encode_leftovers(const Record *record, json_t *object)
+{
+        _cleanup_json_ json_t *array = json_array();
+
+        for (size_t i = 0; array && i < record->n_leftovers; i++) {
+                _cleanup_json_ json_t *leftover = NULL;
+                int r = encode_object(leftover_fields, ELEMENTS(leftover_fields), &record->leftovers[i], &leftover);
+
+                if (r < 0)
+                        return r;
+                if (json_array_append_new(array, take_ptr(leftover)) < 0)
+                        return -ENOMEM;
+        }
+        return json_put(object, "leftovers", take_ptr(array));
+}
+
 static int encode_parts(const Record *record, json_t *object)
 {
         _cleanup_json_ json_t *intent = NULL, *debts = NULL;
@@ -316,7 +389,8 @@ static int encode_parts(const Record *record, json_t *object)
                 if (r < 0)
                         return r;
         }
-        return json_put(object, "debts", take_ptr(debts));
+        r = json_put(object, "debts", take_ptr(debts));
+        return r < 0 || record->n_leftovers == 0 ? r : encode_leftovers(record, object);
 }
 
 int record_encode(const Record *record, Secret **ret)
@@ -375,6 +449,28 @@ static int decode_debts(const json_t *debts, Record *record, char **reterr)
         return 0;
 }
 
+static int decode_leftovers(const json_t *leftovers, Record *record, char **reterr)
+{
+        if (!leftovers)
+                return 0;
+        if (!json_is_array(leftovers))
+                return fields_complain(reterr, -EBADMSG, "'leftovers' is not a list");
+        if (json_array_size(leftovers) > RECORD_LEFTOVERS_MAX)
+                return fields_complain(
+                        reterr, -EBADMSG, "'leftovers' has more than %d members", RECORD_LEFTOVERS_MAX);
+        for (size_t i = 0; i < json_array_size(leftovers); i++) {
+                _cleanup_(leftover_done) Leftover leftover = {0};
+                int r = fields_decode(
+                        leftover_fields, ELEMENTS(leftover_fields), json_array_get(leftovers, i), &leftover, reterr);
+
+                if (r >= 0)
+                        r = append_leftover(record, &leftover);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int check_version(const json_t *object, char **reterr)
 {
         const json_t *version = json_object_get(object, "version");
@@ -419,6 +515,8 @@ int record_decode(const char *data, size_t size, Record **ret, char **reterr)
                         return r;
         }
         r = decode_debts(json_object_get(object, "debts"), record, reterr);
+        if (r >= 0)
+                r = decode_leftovers(json_object_get(object, "leftovers"), record, reterr);
         if (r < 0)
                 return r;
         *ret = take_ptr(record);

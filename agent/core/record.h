@@ -78,6 +78,12 @@ typedef struct Debt {
         char *reason;
 } Debt;
 
+/* An entry of config.toml that is to go and could not yet: that of this url, if it still holds this token. */
+typedef struct Leftover {
+        char *url;
+        Secret *token;
+} Leftover;
+
 typedef struct Record {
         char *name;
         char *url; /* as configured */
@@ -112,9 +118,13 @@ typedef struct Record {
 
         Debt *debts;
         size_t n_debts;
+
+        Leftover *leftovers;
+        size_t n_leftovers;
 } Record;
 
-#define RECORD_DEBTS_MAX 64
+#define RECORD_DEBTS_MAX     64
+#define RECORD_LEFTOVERS_MAX 8
 
 const char *flow_to_string(Flow flow);
 const char *runner_state_to_string(RunnerState state);
@@ -136,6 +146,11 @@ void target_done(Target *target);
 int record_add_debt(Record *record, Debt *debt);
 void record_remove_debt(Record *record, size_t index);
 void debt_done(Debt *debt);
+
+/* Notes, as the last, that the entry of URL with TOKEN is to go; once, and beyond RECORD_LEFTOVERS_MAX the oldest is
+ * given up. Both are copied. -ENOMEM, then unchanged. */
+int record_add_leftover(Record *record, const char *url, const Secret *token);
+void record_remove_leftover(Record *record, size_t index);
 
 /* Closes the intent. */
 void record_clear_intent(Record *record);

@@ -141,8 +141,112 @@ static void test_entry_that_can_not_go_goes_later(void **state)
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {BROKEN, SEND(DELETE_RUNNER)}, {YES, SAVE},
                 {DONE, REMOVE}, {BROKEN, WAIT});
         life_check_outcome(&life, 1);
-        PLAY(&life, {TIME, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), WAIT});
+        PLAY(&life, {TIME, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SAVE}, {DONE, WAIT});
         assert_int_equal(life.last.until_usec, USEC_INFINITY);
+        life_end(&life);
+}
+
+/* What is on the disk is all that is left. */
+static Record *power_cut(Life *life)
+{
+        _cleanup_secret_ Secret *text = NULL;
+        _cleanup_free_ char *why = NULL;
+        Record *record = NULL;
+
+        assert_int_equal(record_encode(lifecycle_record(life->l), &text), 0);
+        assert_int_equal(record_decode(secret_data(text), secret_size(text), &record, &why), 0);
+        life_end(life);
+        return record;
+}
+
+static void check_removal(Life *life, const char *token)
+{
+        EntryEdit edit;
+
+        assert_int_equal(life->last.kind, ACTION_REMOVE_ENTRY);
+        lifecycle_entry_edit(life->l, &edit);
+        assert_int_equal(edit.kind, ENTRY_EDIT_REMOVE);
+        assert_string_equal(edit.url, LIFE_URL);
+        assert_true(edit.guarded);
+        assert_string_equal(secret_data(edit.holds), token);
+}
+
+/* … and be it after the power was cut: before the file was written, or after it had refused. */
+static void test_entry_that_could_not_go_goes_at_the_next_start(void **state)
+{
+        for (unsigned refused = 0; refused < 2; refused++) {
+                Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+                Life life;
+
+                live(&life, FLOW_REGISTRATION_TOKEN);
+                PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE});
+                if (refused)
+                        PLAY(&life, {BROKEN, SEND(DELETE_RUNNER)}, {YES, SAVE});
+                Record *record = power_cut(&life);
+                assert_int_equal(record->n_leftovers, 1);
+
+                plan.configured = false;
+                life_begin(&life, plan, record);
+                life_learn(&life, "tok-a");
+                assert_false(lifecycle_settled(life.l));
+                PLAY(&life, {START, REMOVE});
+                check_removal(&life, "tok-a");
+                PLAY(&life, {CHANGED, TELL}, {TOLD(DONE), SAVE});
+                assert_int_equal(lifecycle_record(life.l)->n_leftovers, 0);
+                PLAY(&life, {DONE, WAIT});
+                if (refused)
+                        assert_true(lifecycle_settled(life.l));
+                life_end(&life);
+        }
+}
+
+/* A host that comes back looks first whether its entry is good again, and writes over it where it is not: what a
+ * person has put into it stays. */
+static void test_entry_that_could_not_go_is_taken_up_again(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, REMOVE});
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), power_cut(&life));
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WAIT}, {TIME, SEND(VERIFY)}, {ALIVE_ID(42), SAVE});
+        assert_int_equal(lifecycle_record(life.l)->n_leftovers, 0);
+        assert_true(lifecycle_record(life.l)->ours);
+        PLAY(&life, {DONE, WRITE}, {DONE, WAIT});
+        life_end(&life);
+
+        /* The runner was deleted before the power went: its token is dead beyond doubt. */
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, REMOVE},
+                {BROKEN, SEND(DELETE_RUNNER)}, {YES, SAVE});
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), power_cut(&life));
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SEND(PROBE)}, {YES, SEND(VERIFY)}, {DEAD, READ},
+                {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)}, {GIVEN(43, "tok-b"), JOURNAL}, {DONE, SAVE},
+                {DONE, WRITE});
+        EntryEdit edit;
+        lifecycle_entry_edit(life.l, &edit);
+        assert_string_equal(secret_data(edit.holds), "tok-a");
+        PLAY(&life, {CHANGED, TELL}, {TOLD(DONE), REMOVE});
+        check_removal(&life, "tok-a");
+        PLAY(&life, {DONE, SAVE}, {DONE, WAIT});
+        assert_int_equal(lifecycle_record(life.l)->n_leftovers, 0);
+        life_end(&life);
+}
+
+/* Withdrawn once more before it could look: the entry goes with that. */
+static void test_entry_that_could_not_go_goes_with_the_next_stop(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, REMOVE});
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), power_cut(&life));
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WAIT}, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SEND(DELETE_RUNNER)}, {YES, SAVE},
+                {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SAVE}, {DONE, STOPPED});
+        assert_int_equal(lifecycle_record(life.l)->n_leftovers, 0);
         life_end(&life);
 }
 
@@ -155,7 +259,7 @@ static void test_withdrawal_that_can_not_be_noted(void **state)
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {BROKEN, SEND(DELETE_RUNNER)}, {UNCLEAR, WAIT},
                 {TIME, SEND(DELETE_RUNNER)}, {YES, SAVE}, {BROKEN, WAIT});
         life_check_outcome(&life, 1);
-        PLAY(&life, {TIME, SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), WAIT});
+        PLAY(&life, {TIME, SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SAVE}, {DONE, WAIT});
         life_end(&life);
 }
 
@@ -492,6 +596,9 @@ int main(void)
                 cmocka_unit_test(test_gitlab_down_leaves_a_debt),
                 cmocka_unit_test(test_withdraws_nothing_foreign),
                 cmocka_unit_test(test_entry_that_can_not_go_goes_later),
+                cmocka_unit_test(test_entry_that_could_not_go_goes_at_the_next_start),
+                cmocka_unit_test(test_entry_that_could_not_go_is_taken_up_again),
+                cmocka_unit_test(test_entry_that_could_not_go_goes_with_the_next_stop),
                 cmocka_unit_test(test_withdrawal_that_can_not_be_noted),
                 cmocka_unit_test(test_stop_cuts_what_changes_nothing),
                 cmocka_unit_test(test_stop_waits_for_an_answer),

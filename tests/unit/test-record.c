@@ -96,6 +96,17 @@ static void random_debts(uint64_t *seed, Record *record)
         }
 }
 
+static void random_leftovers(uint64_t *seed, Record *record)
+{
+        for (size_t n = next(seed) % 4; n > 0; n--) {
+                _cleanup_free_ char *url = random_string(seed, 2048);
+                _cleanup_secret_ Secret *token = maybe_token(seed);
+
+                if (token)
+                        assert_int_equal(record_add_leftover(record, url, token), 0);
+        }
+}
+
 static Record *random_record(uint64_t *seed)
 {
         static const RunnerState states[] = {
@@ -133,6 +144,7 @@ static Record *random_record(uint64_t *seed)
         }
         record->lost_in_row = (unsigned)(next(seed) % 4);
         random_debts(seed, record);
+        random_leftovers(seed, record);
         return record;
 }
 
@@ -198,6 +210,11 @@ static void assert_equal_records(const Record *a, const Record *b)
         assert_int_equal(a->n_debts, b->n_debts);
         for (size_t i = 0; i < a->n_debts; i++)
                 assert_equal_debts(&a->debts[i], &b->debts[i]);
+        assert_int_equal(a->n_leftovers, b->n_leftovers);
+        for (size_t i = 0; i < a->n_leftovers; i++) {
+                assert_same(a->leftovers[i].url, b->leftovers[i].url);
+                assert_true(secret_equal(a->leftovers[i].token, b->leftovers[i].token));
+        }
 }
 
 static void test_round_trip(void **state)
@@ -351,6 +368,9 @@ static void test_refused(void **state)
                 {BASE(",\"debts\":[7]"), -EBADMSG, "not a JSON object"},
                 {BASE(",\"debts\":[{\"kind\":\"runner\"}]"), -EBADMSG, "not a JSON object"},
                 {BASE(",\"debts\":[{\"kind\":\"runner\",\"target\":{}}]"), -EBADMSG, "'url' is missing"},
+                {BASE(",\"leftovers\":7"), -EBADMSG, "'leftovers' is not a list"},
+                {BASE(",\"leftovers\":[{\"url\":\"u\"}]"), -EBADMSG, "'token' is missing"},
+                {BASE(",\"leftovers\":[1,1,1,1,1,1,1,1,1]"), -EBADMSG, "'leftovers' has more than 8 members"},
                 {BASE("") "x", -EBADMSG, "not valid JSON"},
         };
 
@@ -401,6 +421,30 @@ static void test_bounds(void **state)
         assert_int_equal(decode(huge, RECORD_SIZE_MAX + 1, &error), -EBADMSG);
         free(error);
         free(huge);
+}
+
+/* Each once, the last one last, and no more of them than fit. */
+static void test_leftovers(void **state)
+{
+        Record *record = full_record();
+        _cleanup_secret_ Secret *token = NULL;
+        char url[8];
+
+        assert_int_equal(secret_new(TOKEN, strlen(TOKEN), &token), 0);
+        for (unsigned i = 0; i < RECORD_LEFTOVERS_MAX + 2; i++) {
+                (void)snprintf(url, sizeof(url), "u%u", i);
+                assert_int_equal(record_add_leftover(record, url, token), 0);
+        }
+        assert_int_equal(record->n_leftovers, RECORD_LEFTOVERS_MAX);
+        assert_string_equal(record->leftovers[0].url, "u2");
+        assert_int_equal(record_add_leftover(record, "u4", token), 0);
+        assert_int_equal(record->n_leftovers, RECORD_LEFTOVERS_MAX);
+        assert_string_equal(record->leftovers[2].url, "u5");
+        assert_string_equal(record->leftovers[RECORD_LEFTOVERS_MAX - 1].url, "u4");
+        record_remove_leftover(record, RECORD_LEFTOVERS_MAX);
+        record_remove_leftover(record, 0);
+        assert_string_equal(record->leftovers[0].url, "u3");
+        record_free(record);
 }
 
 /* What could not be read again is not written. */
@@ -652,6 +696,7 @@ int main(void)
                 cmocka_unit_test(test_truncated),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_bounds),
+                cmocka_unit_test(test_leftovers),
                 cmocka_unit_test(test_unwritable),
                 cmocka_unit_test(test_reason),
                 cmocka_unit_test(test_targets),
