@@ -46,7 +46,7 @@ static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
         int r = machine_make_system_id(&m->machine, m->disk, made);
 
         if (r >= 0)
-                r = roster_check_clone(m->store, &m->machine, &clone);
+                r = roster_check_clone(m->store, &m->machine, &clone, reterr);
         if (r < 0)
                 return r;
         r = config_toml_system_id_read(m->config_toml, found, reterr);
@@ -157,7 +157,7 @@ int manager_new(const ManagerOptions *options, Config *config, Manager **ret, ch
         m->log = options->log;
         m->disk = disk_real();
         m->config = config;
-        int r = machine_read(m->disk, machine_paths_default(), &m->machine);
+        int r = machine_read(m->disk, machine_paths_default(), &m->machine, &message);
         if (r >= 0)
                 r = open_store(m, &message);
         if (r >= 0)

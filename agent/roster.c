@@ -92,10 +92,10 @@ Runner *roster_find(const Roster *roster, const char *name)
         return slot ? slot->runner : NULL;
 }
 
-int roster_check_clone(Store *store, const Machine *machine, Clone *ret)
+int roster_check_clone(Store *store, const Machine *machine, Clone *ret, char **reterr)
 {
         _cleanup_(strings_freep) char **names = NULL;
-        int r = store_list(store, &names);
+        int r = store_list(store, &names, reterr);
 
         if (r < 0)
                 return r;
@@ -104,8 +104,14 @@ int roster_check_clone(Store *store, const Machine *machine, Clone *ret)
                 _cleanup_(record_freep) Record *record = NULL;
                 _cleanup_free_ char *why = NULL;
 
-                if (store_load(store, names[i], &record, &why) >= 0)
+                r = store_load(store, names[i], &record, &why);
+                if (r >= 0) {
                         *ret = clone_check(record, machine->machine_id, machine->instance_id);
+                } else if (clone_use_state(r, false) == STATE_FAIL) {
+                        /* Not knowing whose it is, nobody may begin with it. */
+                        *reterr = take_ptr(why);
+                        return r;
+                }
         }
         return 0;
 }
@@ -206,8 +212,8 @@ static int refused_record(const char *name, const char *url, char **why, Record 
         return 0;
 }
 
-static int load_record(
-        Roster *roster, const char *name, const RunnerConfig *config, bool cloned, Record **ret, bool *ret_refused)
+static int load_record(Roster *roster, const char *name, const RunnerConfig *config, bool cloned, Record **ret,
+        bool *ret_refused, char **reterr)
 {
         const RunnerContext *context = roster->context;
         _cleanup_free_ char *why = NULL;
@@ -219,6 +225,7 @@ static int load_record(
                 return 0;
         case STATE_FAIL:
         case _STATE_USE_MAX:
+                *reterr = take_ptr(why);
                 return r;
         case STATE_REFUSE:
                 log_error(context->log, LOG_FIELDS(.runner = name), "%s", why ? why : "A state file can't be read");
@@ -255,10 +262,17 @@ static int make_runner(Roster *roster, const char *name, RunnerConfig *config, b
         int r = config ? template_file_merge(context->disk, config, &template_body, reterr) : 0;
 
         if (r >= 0)
-                r = load_record(roster, name, config, cloned, &record, &refused);
+                r = load_record(roster, name, config, cloned, &record, &refused, reterr);
         if (r < 0)
                 return r;
-        bool answered = !cloned && store_journal_load(context->store, name, &answer) >= 0;
+        bool answered = false;
+        if (!cloned && record->intent.kind != INTENT_NONE) {
+                r = store_journal_load(context->store, name, &answer, reterr);
+                if (r < 0 && r != -ENOENT)
+                        return r;
+                answered = r >= 0;
+        } else if (!refused)
+                store_journal_tidy(context->store, name);
         r = runner_new(context, roster->config, refused ? NULL : config, template_body, record,
                 answered ? &answer : NULL, &runner);
         if (r < 0)
@@ -283,13 +297,11 @@ static int add_runner(
 }
 
 /* A record whose runner is not configured: kept while it owes something or still holds a token. */
-static int add_remembered(Roster *roster, const char *name, bool cloned, const EntryIndex *entries)
+static int add_remembered(Roster *roster, const char *name, bool cloned, const EntryIndex *entries, char **reterr)
 {
-        _cleanup_free_ char *why = NULL;
-
         if (cloned)
                 return store_forget(roster->context->store, name, NULL);
-        int r = add_runner(roster, name, NULL, false, entries, &why);
+        int r = add_runner(roster, name, NULL, false, entries, reterr);
         if (r < 0)
                 return r;
         Runner *runner = roster_find(roster, name);
@@ -317,10 +329,10 @@ int roster_load(Roster *roster, const Config *config, bool cloned, const EntryLi
                 if (r < 0)
                         return r;
         }
-        r = store_list(roster->context->store, &names);
+        r = store_list(roster->context->store, &names, reterr);
         for (size_t i = 0; r >= 0 && names[i]; i++)
                 if (!find_slot(roster, names[i]))
-                        r = add_remembered(roster, names[i], cloned, &index);
+                        r = add_remembered(roster, names[i], cloned, &index, reterr);
         return r;
 }
 

@@ -14,8 +14,9 @@ int roster_new(const RunnerContext *context, Roster **ret);
 Roster *roster_free(Roster *roster);
 DEFINE_CLEANUP(Roster, roster_free)
 
-/* Whether one of the records belongs to another machine or instance: then all do. Before any runner is made. */
-int roster_check_clone(Store *store, const Machine *machine, Clone *ret);
+/* Whether one of the records belongs to another machine or instance: then all do. Before any runner is made. A record
+ * that the disk can't give just now is an error. */
+int roster_check_clone(Store *store, const Machine *machine, Clone *ret, char **reterr);
 
 /* Makes every runner: configured ones with their records, and what else has a record that still says something; none
  * is started yet. CLONED: the records are a sibling's; they are forgotten without any call. Templates are read and

@@ -224,7 +224,7 @@ static int compare_strings(const void *a, const void *b)
         return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int store_list(Store *store, char ***ret_names)
+int store_list(Store *store, char ***ret_names, char **reterr)
 {
         _cleanup_(strings_freep) char **names = NULL;
         size_t n_names = 0;
@@ -232,7 +232,7 @@ int store_list(Store *store, char ***ret_names)
 
         r = folder_list(store->folder, &names);
         if (r < 0)
-                return r;
+                return store_failure(store, reterr, r, "list", NULL);
         for (char **p = names, *name; (name = *p); p++) {
                 size_t size = strlen(name), suffix = strlen(RECORD_SUFFIX);
 
@@ -431,21 +431,30 @@ int store_journal(Store *store, const char *name, const Answer *answer, char **r
         return r < 0 ? store_failure(store, reterr, r, "write", journal) : 0;
 }
 
-int store_journal_load(Store *store, const char *name, Answer *ret)
+int store_journal_load(Store *store, const char *name, Answer *ret, char **reterr)
 {
         _cleanup_secret_ Secret *content = NULL;
         _cleanup_(file_closep) File *file = NULL;
         _cleanup_free_ char *journal = NULL;
         int r;
 
-        r = store_file_name(store, name, JOURNAL_SUFFIX, &journal, NULL);
-        if (r >= 0)
-                r = file_open(store->folder, journal, 0, 0, &file);
+        r = store_file_name(store, name, JOURNAL_SUFFIX, &journal, reterr);
+        if (r < 0)
+                return r;
+        r = file_open(store->folder, journal, 0, 0, &file);
         if (r >= 0)
                 r = file_read(file, ANSWER_SIZE_MAX, &content);
+        if (r < 0 && r != -ENOENT && r != -EFBIG)
+                return store_failure(store, reterr, r, "read", journal);
         if (r >= 0)
                 r = answer_decode(secret_data(content), secret_size(content), ret);
         return r == -EBADMSG || r == -EFBIG ? -ENOENT : r;
+}
+
+void store_journal_tidy(Store *store, const char *name)
+{
+        if (store->lock)
+                (void)store_journal_clear(store, name);
 }
 
 int store_journal_clear(Store *store, const char *name)

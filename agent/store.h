@@ -27,7 +27,7 @@ int store_lock(Store *store, pid_t *ret_pid, char **reterr);
 int store_load(Store *store, const char *name, Record **ret, char **reterr);
 
 /* The names of all records, sorted, NULL-terminated; the caller frees names and list. */
-int store_list(Store *store, char ***ret_names);
+int store_list(Store *store, char ***ret_names, char **reterr);
 
 /* Writes the record: temp file, fsync, rename, fsync of the folder. */
 int store_save(Store *store, const Record *record, char **reterr);
@@ -42,8 +42,13 @@ int store_forget(Store *store, const char *name, char **reterr);
 /* Writes the answer into the reserved journal, in place, and syncs it. */
 int store_journal(Store *store, const char *name, const Answer *answer, char **reterr);
 
-/* Reads the journal. -ENOENT: none, or reserved and never answered, or torn. */
-int store_journal_load(Store *store, const char *name, Answer *ret);
+/* Reads the journal. -ENOENT: none, or reserved and never answered, or torn. Any other error is the disk's or
+ * memory's, and the answer may well be there: nobody may go on as if it were lost. */
+int store_journal_load(Store *store, const char *name, Answer *ret, char **reterr);
+
+/* Removes the journal that was left behind, as by a crash, once its answer was in the record: for a record without an
+ * intent. Without the lock nothing is done: then the intent may be about to come. */
+void store_journal_tidy(Store *store, const char *name);
 
 /* Drops the journal; its loss is harmless, so nothing is synced. */
 int store_journal_clear(Store *store, const char *name);

@@ -178,8 +178,8 @@ static int run_act(const CliContext *context, const Act *act, int argc, char **a
         for (int i = optind; i < argc; i++)
                 if (!value_is_name(argv[i]))
                         return cli_usage(act->name, "a NAME given is none that a runner can have");
-        if (cli_is_image_build())
-                return EXIT_DONE;
+        if (cli_is_image_build(&code))
+                return code;
         code = cli_load_config(context, act->command == COMMAND_DEREGISTER, &config);
         if (code != EXIT_DONE)
                 return code;

@@ -188,6 +188,7 @@ static void on_neighbour(Neighbour *neighbour, void *userdata)
 static int ask_neighbour(Check *check, const CliContext *context, const Config *config)
 {
         _cleanup_(machine_done) Machine machine = {};
+        _cleanup_free_ char *why = NULL;
         NeighbourQuery *query;
         int r = neighbour_query(check->event, disk_real(), context->log, config->runtime_dir, neighbour_places(),
                 on_neighbour, check, &query);
@@ -196,7 +197,7 @@ static int ask_neighbour(Check *check, const CliContext *context, const Config *
                 r = check_wait(check);
         if (r < 0 || check->neighbour.user_agent)
                 return r;
-        r = machine_read(disk_real(), machine_paths_default(), &machine);
+        r = machine_read(disk_real(), machine_paths_default(), &machine, &why);
         return r < 0 ? r : neighbour_default(machine.architecture, &check->neighbour);
 }
 

@@ -61,7 +61,8 @@ static int check(const CliContext *context, Config **ret)
         _cleanup_mistakes_ Mistakes mistakes = MISTAKES_EMPTY;
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_(machine_done) Machine machine = {};
-        int r = machine_read(disk_real(), machine_paths_default(), &machine);
+        _cleanup_free_ char *why = NULL;
+        int r = machine_read(disk_real(), machine_paths_default(), &machine, &why);
 
         if (r >= 0) {
                 const Specifiers specifiers = {
@@ -75,7 +76,7 @@ static int check(const CliContext *context, Config **ret)
         for (size_t i = 0; r >= 0 && i < config->n_runners; i++)
                 (void)check_runner(config, config->runners[i], &mistakes);
         if (r < 0 && r != -EBADMSG) {
-                (void)fprintf(stderr, "runner-registrar check: %s\n", strerror(-r));
+                (void)fprintf(stderr, "runner-registrar check: %s\n", why ? why : strerror(-r));
                 return EXIT_FAILED;
         }
         if (mistakes.n_items > 0) {
@@ -113,7 +114,7 @@ int cli_check(const CliContext *context, int argc, char **argv)
                 return code;
         (void)printf("The configuration is valid: %zu runner%s in %zu file%s.\n", config->n_runners,
                 config->n_runners == 1 ? "" : "s", config->n_files, config->n_files == 1 ? "" : "s");
-        if (!online || cli_is_image_build())
-                return EXIT_DONE;
+        if (!online || cli_is_image_build(&code))
+                return code;
         return check_online(context, config);
 }

@@ -20,11 +20,20 @@ int cli_usage(const char *command, const char *format, ...)
         return EXIT_USAGE;
 }
 
-bool cli_is_image_build(void)
+bool cli_is_image_build(int *ret_code)
 {
         const MachinePaths *paths = machine_paths_default();
+        _cleanup_free_ char *why = NULL;
+        bool is_built = false;
+        int r = machine_is_image_build(disk_real(), paths, &is_built, &why);
 
-        if (!machine_is_image_build(disk_real(), paths))
+        *ret_code = r < 0 ? EXIT_FAILED : EXIT_DONE;
+        if (r < 0) {
+                (void)fprintf(stderr, "runner-registrar: Failed to see whether an image is being built: %s\n",
+                        why ? why : strerror(-r));
+                return true;
+        }
+        if (!is_built)
                 return false;
         (void)fprintf(stderr, "runner-registrar: '%s' exists: an image is being built, nobody is called\n",
                 paths->image_build);
@@ -43,24 +52,27 @@ int cli_load_config(const CliContext *context, bool allow_no_runner, Config **re
 {
         _cleanup_mistakes_ Mistakes mistakes = MISTAKES_EMPTY;
         _cleanup_(machine_done) Machine machine = {};
-        int r = machine_read(disk_real(), machine_paths_default(), &machine);
+        _cleanup_free_ char *why = NULL;
+        int r = machine_read(disk_real(), machine_paths_default(), &machine, &why);
 
-        if (r >= 0) {
-                const Specifiers specifiers = {
-                        .host_name = machine.host_name,
-                        .machine_id = machine.machine_id,
-                        .instance_id = machine.instance_id,
-                };
-
-                r = config_load(context->config_files, &specifiers, allow_no_runner ? CONFIG_ALLOW_NO_RUNNER : 0, ret,
-                        &mistakes);
+        /* No mistake of the configuration. */
+        if (r < 0) {
+                (void)fprintf(stderr, "runner-registrar: Failed to start: %s\n", why ? why : strerror(-r));
+                return EXIT_FAILED;
         }
+        const Specifiers specifiers = {
+                .host_name = machine.host_name,
+                .machine_id = machine.machine_id,
+                .instance_id = machine.instance_id,
+        };
+        r = config_load(
+                context->config_files, &specifiers, allow_no_runner ? CONFIG_ALLOW_NO_RUNNER : 0, ret, &mistakes);
         if (r >= 0)
                 return EXIT_DONE;
         cli_print_mistakes(&mistakes, stderr);
         if (r != -EBADMSG)
                 (void)fprintf(stderr, "runner-registrar: Failed to load the configuration: %s\n", strerror(-r));
-        return EXIT_CONFIG;
+        return r == -ENOMEM ? EXIT_FAILED : EXIT_CONFIG;
 }
 
 int cli_parse_timeout(const char *text, uint64_t *ret_usec)

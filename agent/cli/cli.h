@@ -47,8 +47,9 @@ void cli_print_mistakes(const Mistakes *mistakes, FILE *stream);
 /* Prints `runner-registrar COMMAND: …` and where help is; returns EXIT_USAGE. */
 int cli_usage(const char *command, const char *format, ...) _printf_(2, 3);
 
-/* Whether an image is being built, said in one line: then no command calls anybody. */
-bool cli_is_image_build(void);
+/* Whether nobody may be called, said in one line: an image is being built, or the disk can't tell. *ret_code is the
+ * exit code then. */
+bool cli_is_image_build(int *ret_code);
 
 /* Reads the value of --timeout. Returns 0 or -EINVAL. */
 int cli_parse_timeout(const char *text, uint64_t *ret_usec);

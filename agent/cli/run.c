@@ -30,9 +30,10 @@ int cli_run(const CliContext *context, int argc, char **argv)
         }
         if (optind < argc)
                 return cli_usage("run", "takes no names: the agent serves every configured runner");
-        if (cli_is_image_build())
-                return EXIT_DONE;
-        int code = cli_load_config(context, false, &config);
+        int code;
+        if (cli_is_image_build(&code))
+                return code;
+        code = cli_load_config(context, false, &config);
         if (code != EXIT_DONE)
                 return code;
         int r = manager_new(&manager_options, config, &manager, &why);

@@ -21,7 +21,7 @@ static void find_system_id(const Session *session, char ret[static SYSTEM_ID_SIZ
 {
         const char *config_toml = session->config ? session->config->config_toml : "/etc/gitlab-runner/config.toml";
         _cleanup_(machine_done) Machine machine = {0};
-        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *path = NULL, *why = NULL;
         _cleanup_secret_ Secret *text = NULL;
         const char *slash = strrchr(config_toml, '/');
 
@@ -36,7 +36,7 @@ static void find_system_id(const Session *session, char ret[static SYSTEM_ID_SIZ
                 }
         }
         /* A random one would be a machine that does not exist. */
-        if (machine_read(disk_real(), machine_paths_default(), &machine) >= 0 && machine.neighbour_id)
+        if (machine_read(disk_real(), machine_paths_default(), &machine, &why) >= 0 && machine.neighbour_id)
                 (void)machine_make_system_id(&machine, disk_real(), ret);
 }
 
@@ -96,8 +96,8 @@ static int run_command(const CliContext *context, const RunnersCommand *command,
                 runners_help_command(command);
                 return EXIT_DONE;
         }
-        if (!invocation.dry_run && cli_is_image_build())
-                return EXIT_DONE;
+        if (!invocation.dry_run && cli_is_image_build(&code))
+                return code;
         code = session_open(context, &invocation, &session);
         return code == EXIT_DONE ? run_invocation(&session, &invocation) : code;
 }

@@ -76,7 +76,7 @@ static int seal(const Config *config, char **reterr)
         if (r >= 0)
                 r = config_toml_new(disk_real(), config->config_toml, config->state_dir, &ct);
         if (r >= 0)
-                r = store_list(store, &names);
+                r = store_list(store, &names, reterr);
         if (r >= 0)
                 r = remove_entries(ct, config, names, reterr);
         /* Entries first: were the state gone before them, a clone would take them for somebody's own. */

@@ -98,9 +98,10 @@ int cli_wait(const CliContext *context, int argc, char **argv)
                 default:
                         return EXIT_USAGE;
                 }
-        if (cli_is_image_build())
-                return EXIT_DONE;
-        int code = cli_load_config(context, false, &config);
+        int code;
+        if (cli_is_image_build(&code))
+                return code;
+        code = cli_load_config(context, false, &config);
         if (code != EXIT_DONE)
                 return code;
         for (int i = optind; i < argc; i++)

@@ -21,15 +21,33 @@ const MachinePaths *machine_paths_default(void)
         return &paths;
 }
 
-/* Reads a small file of text, trimmed; an empty one is "". -ENOENT and the like: it can't be read. */
-static int read_fact(Disk *disk, const char *path, char **ret)
+/* Whether ERROR lies in the file as it is, and will be the same the next time. Any other is a bad moment of the disk
+ * or of ours; taken for a missing fact, a clone would pass for the machine that it was made of. */
+static bool is_lasting(int error)
+{
+        static const int lasting[] = {
+                ENOENT, ENOTDIR, ENOLINK, EACCES, EPERM, ELOOP, EISDIR, EINVAL, EFBIG, ENAMETOOLONG};
+
+        for (size_t i = 0; i < ELEMENTS(lasting); i++)
+                if (error == -lasting[i])
+                        return true;
+        return false;
+}
+
+/* Reads a small file of text, trimmed; an empty one is "". 1: it can't be read, now or later. */
+static int read_fact(Disk *disk, const char *path, char **ret, char **reterr)
 {
         _cleanup_secret_ Secret *content = NULL;
+        _cleanup_free_ char *why = NULL;
         int r;
 
-        r = file_read_path(disk, path, 0, FACT_SIZE_MAX, &content, NULL, NULL);
-        if (r < 0)
+        r = file_read_path(disk, path, 0, FACT_SIZE_MAX, &content, NULL, &why);
+        if (r < 0 && is_lasting(r))
+                return 1;
+        if (r < 0) {
+                *reterr = take_ptr(why);
                 return r;
+        }
         secret_trim(content);
         *ret = strdup(secret_data(content));
         return *ret ? 0 : -ENOMEM;
@@ -42,14 +60,14 @@ static bool machine_id_is_valid(const char *text)
                strspn(text, "0") < MACHINE_ID_SIZE;
 }
 
-static int read_machine_id(Disk *disk, const MachinePaths *paths, char **ret)
+static int read_machine_id(Disk *disk, const MachinePaths *paths, char **ret, char **reterr)
 {
         _cleanup_free_ char *text = NULL;
         int r;
 
-        r = read_fact(disk, paths->machine_id, &text);
-        if (r < 0)
-                return r == -ENOMEM ? r : 0;
+        r = read_fact(disk, paths->machine_id, &text, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
         if (!machine_id_is_valid(text))
                 return 0;
         for (char *c = text; *c; c++)
@@ -60,45 +78,45 @@ static int read_machine_id(Disk *disk, const MachinePaths *paths, char **ret)
 
 /* gitlab-runner asks D-Bus's copy first, and the other file only where that one can't be read at all: so a stale copy
  * in an image makes all its clones the same machine, and an empty one gives each a random id. */
-static int read_neighbour_id(Disk *disk, const MachinePaths *paths, char **ret)
+static int read_neighbour_id(Disk *disk, const MachinePaths *paths, char **ret, char **reterr)
 {
         _cleanup_free_ char *text = NULL;
         int r;
 
-        r = read_fact(disk, paths->dbus_machine_id, &text);
-        if (r < 0 && r != -ENOMEM)
-                r = read_fact(disk, paths->machine_id, &text);
-        if (r < 0)
-                return r == -ENOMEM ? r : 0;
+        r = read_fact(disk, paths->dbus_machine_id, &text, reterr);
+        if (r > 0)
+                r = read_fact(disk, paths->machine_id, &text, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
         if (text[0] != '\0')
                 *ret = take_ptr(text);
         return 0;
 }
 
-static int read_instance_id(Disk *disk, const MachinePaths *paths, char **ret)
+static int read_instance_id(Disk *disk, const MachinePaths *paths, char **ret, char **reterr)
 {
         _cleanup_free_ char *text = NULL;
         int r;
 
-        r = read_fact(disk, paths->instance_id, &text);
-        if (r < 0)
-                return r == -ENOMEM ? r : 0;
+        r = read_fact(disk, paths->instance_id, &text, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
         if (text[0] != '\0')
                 *ret = take_ptr(text);
         return 0;
 }
 
-int machine_read(Disk *disk, const MachinePaths *paths, Machine *ret)
+int machine_read(Disk *disk, const MachinePaths *paths, Machine *ret, char **reterr)
 {
         _cleanup_(machine_done) Machine machine = {0};
         struct utsname uts;
         int r;
 
-        r = read_machine_id(disk, paths, &machine.machine_id);
+        r = read_machine_id(disk, paths, &machine.machine_id, reterr);
         if (r >= 0)
-                r = read_neighbour_id(disk, paths, &machine.neighbour_id);
+                r = read_neighbour_id(disk, paths, &machine.neighbour_id, reterr);
         if (r >= 0)
-                r = read_instance_id(disk, paths, &machine.instance_id);
+                r = read_instance_id(disk, paths, &machine.instance_id, reterr);
         if (r < 0)
                 return r;
         (void)uname(&uts);
@@ -132,15 +150,31 @@ int machine_make_system_id(const Machine *machine, Disk *disk, char ret[static S
         return 0;
 }
 
-bool machine_is_image_build(Disk *disk, const MachinePaths *paths)
+int machine_is_image_build(Disk *disk, const MachinePaths *paths, bool *ret, char **reterr)
 {
         _cleanup_(folder_freep) Folder *folder = NULL;
         _cleanup_(file_closep) File *file = NULL;
-        _cleanup_free_ char *name = NULL;
+        _cleanup_free_ char *name = NULL, *why = NULL;
         int r;
 
-        r = folder_open_for(disk, paths->image_build, 0, &folder, &name, NULL);
+        r = folder_open_for(disk, paths->image_build, 0, &folder, &name, &why);
         if (r >= 0)
                 r = file_open(folder, name, 0, 0, &file);
-        return r != -ENOENT && r != -ENOTDIR && r != -EACCES;
+        switch (-r) {
+        case 0:
+        case EISDIR:
+        case ELOOP:
+        case ENOLINK:
+        case EINVAL:
+                *ret = true;
+                return 0;
+        case ENOENT:
+        case ENOTDIR:
+        case EACCES:
+                *ret = false;
+                return 0;
+        default:
+                *reterr = take_ptr(why);
+                return *reterr || !folder ? r : file_failure(reterr, r, "look for", folder->path, name);
+        }
 }

@@ -26,13 +26,15 @@ typedef struct Machine {
         char *architecture; /* as uname gives it: x86_64; never NULL */
 } Machine;
 
-/* Reads the facts; one that can't be read is unknown. Returns 0 or -ENOMEM. RET is for machine_done(). */
-int machine_read(Disk *disk, const MachinePaths *paths, Machine *ret);
+/* Reads the facts; one that can't be read because of what lies there is unknown. A negative errno: memory, or a disk
+ * that can't tell just now, which *reterr says. RET is for machine_done(). */
+int machine_read(Disk *disk, const MachinePaths *paths, Machine *ret, char **reterr);
 void machine_done(Machine *machine);
 
 /* Makes a system id as gitlab-runner would on this machine: from neighbour_id, else random. */
 int machine_make_system_id(const Machine *machine, Disk *disk, char ret[static SYSTEM_ID_SIZE + 1]);
 
-/* Whether an image is being built here, so that nobody may be called: the file exists, whatever it is. A disk that
- * can't tell counts as yes, as one call from an image is one runner too many; a user who may not look is no agent. */
-bool machine_is_image_build(Disk *disk, const MachinePaths *paths);
+/* Whether an image is being built here, so that nobody may be called: the file exists, whatever it is; a user who may
+ * not look is no agent. A negative errno: the disk can't tell, and *reterr says why (NULL: memory); then nobody may
+ * be called either, as one call from an image is one runner too many. */
+int machine_is_image_build(Disk *disk, const MachinePaths *paths, bool *ret, char **reterr);

@@ -192,7 +192,7 @@ static int settle_system_id(Host *host, bool *ret_cloned, bool *ret_proves, char
         int r = machine_make_system_id(&host->machine, &host->disk.disk, made);
 
         if (r >= 0)
-                r = roster_check_clone(host->store, &host->machine, &clone);
+                r = roster_check_clone(host->store, &host->machine, &clone, reterr);
         if (r < 0)
                 return r;
         r = config_toml_system_id_read(host->config_toml, found, reterr);
@@ -261,7 +261,11 @@ static int make_runner(Host *host, HostRunner *runner, bool cloned, bool proves,
 
         if (r < 0)
                 return r;
-        bool answered = !cloned && store_journal_load(host->store, runner->name, &answer) >= 0;
+        bool answered = false;
+        if (!cloned && record->intent.kind != INTENT_NONE)
+                answered = store_journal_load(host->store, runner->name, &answer, NULL) >= 0;
+        else
+                store_journal_tidy(host->store, runner->name);
         runner->journal_reserved = answered || record->intent.kind != INTENT_NONE;
         r = lifecycle_new(&runner->plan, &facts, record, answered ? &answer : NULL, random_next(&host->random),
                 &runner->lifecycle);

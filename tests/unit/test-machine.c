@@ -1,4 +1,4 @@
-#include "tests/unit/scratch.h"
+#include "tests/unit/recorder.h"
 
 #include "agent/host/machine.h"
 
@@ -47,6 +47,22 @@ static void assert_text(const char *text, const char *expected)
         }
 }
 
+static int read_machine(Fixture *fixture, Machine *ret)
+{
+        _cleanup_free_ char *error = NULL;
+
+        return machine_read(disk_real(), &fixture->paths, ret, &error);
+}
+
+static bool is_image_build(const MachinePaths *paths)
+{
+        _cleanup_free_ char *error = NULL;
+        bool is_built;
+
+        assert_int_equal(machine_is_image_build(disk_real(), paths, &is_built, &error), 0);
+        return is_built;
+}
+
 #define ID    "0123456789abcdef0123456789abcdef"
 #define OTHER "b08dfa6083e7567a1921a715000001fb"
 
@@ -84,7 +100,7 @@ static void test_which_machine_this_is(void **state)
                         scratch_write(fixture->scratch, "machine-id", cases[i].etc);
                 if (cases[i].dbus)
                         scratch_write(fixture->scratch, "dbus-machine-id", cases[i].dbus);
-                assert_int_equal(machine_read(disk_real(), &fixture->paths, &machine), 0);
+                assert_int_equal(read_machine(fixture, &machine), 0);
                 assert_text(machine.machine_id, cases[i].machine_id);
                 assert_text(machine.neighbour_id, cases[i].neighbour_id);
                 assert_int_equal(machine_make_system_id(&machine, disk_real(), id), 0);
@@ -106,7 +122,7 @@ static void test_the_usual_link_is_followed(void **state)
 
         scratch_write(fixture->scratch, "machine-id", ID "\n");
         scratch_link(fixture->scratch, "machine-id", "dbus-machine-id");
-        assert_int_equal(machine_read(disk_real(), &fixture->paths, &machine), 0);
+        assert_int_equal(read_machine(fixture, &machine), 0);
         assert_text(machine.neighbour_id, ID);
 }
 
@@ -115,15 +131,15 @@ static void test_the_other_facts(void **state)
         Fixture *fixture = *state;
         _cleanup_(machine_done) Machine unknown = {0}, empty = {0}, known = {0};
 
-        assert_int_equal(machine_read(disk_real(), &fixture->paths, &unknown), 0);
+        assert_int_equal(read_machine(fixture, &unknown), 0);
         assert_null(unknown.instance_id);
         assert_true(strlen(unknown.host_name) > 0);
         assert_true(strlen(unknown.architecture) > 0);
         scratch_write(fixture->scratch, "instance-id", "\n");
-        assert_int_equal(machine_read(disk_real(), &fixture->paths, &empty), 0);
+        assert_int_equal(read_machine(fixture, &empty), 0);
         assert_null(empty.instance_id);
         scratch_write(fixture->scratch, "instance-id", "i-0abc\n");
-        assert_int_equal(machine_read(disk_real(), &fixture->paths, &known), 0);
+        assert_int_equal(read_machine(fixture, &known), 0);
         assert_text(known.instance_id, "i-0abc");
 }
 
@@ -133,16 +149,56 @@ static void test_image_build(void **state)
         MachinePaths missing = fixture->paths;
 
         missing.image_build = scratch_path(fixture->scratch, "no/folder/image-build");
-        assert_false(machine_is_image_build(disk_real(), &missing));
-        assert_false(machine_is_image_build(disk_real(), &fixture->paths));
+        assert_false(is_image_build(&missing));
+        assert_false(is_image_build(&fixture->paths));
         scratch_write(fixture->scratch, "image-build", "");
-        assert_true(machine_is_image_build(disk_real(), &fixture->paths));
+        assert_true(is_image_build(&fixture->paths));
         assert_int_equal(unlink(fixture->paths.image_build), 0);
         scratch_mkdir(fixture->scratch, "image-build");
-        assert_true(machine_is_image_build(disk_real(), &fixture->paths));
+        assert_true(is_image_build(&fixture->paths));
         assert_int_equal(rmdir(fixture->paths.image_build), 0);
         scratch_link(fixture->scratch, "nowhere", "image-build");
-        assert_true(machine_is_image_build(disk_real(), &fixture->paths));
+        assert_true(is_image_build(&fixture->paths));
+}
+
+/* A disk that fails once: whose machine it is, and whether it is an image, is not known then, and not made up. */
+static void test_a_disk_that_cannot_tell(void **state)
+{
+        static const int errors[] = {-EIO, -EMFILE, -ENOMEM, -ESTALE};
+        Fixture *fixture = *state;
+
+        scratch_write(fixture->scratch, "machine-id", ID "\n");
+        for (size_t i = 0; i < ELEMENTS(errors); i++)
+                for (unsigned at = 1;; at++) {
+                        Recorder recorder;
+                        _cleanup_(machine_done) Machine machine = {0};
+                        _cleanup_free_ char *error = NULL;
+
+                        recorder_init(&recorder);
+                        recorder.fail_at = at;
+                        recorder.fail_with = errors[i];
+                        int r = machine_read(&recorder.disk, &fixture->paths, &machine, &error);
+                        bool failed = recorder.failed[0] != '\0';
+                        recorder_forget(&recorder);
+                        if (!failed) {
+                                assert_int_equal(r, 0);
+                                assert_true(at > 5);
+                                break;
+                        }
+                        assert_int_equal(r, errors[i]);
+                        assert_null(machine.machine_id);
+                }
+        for (unsigned at = 1; at <= 2; at++) {
+                Recorder recorder;
+                _cleanup_free_ char *error = NULL;
+                bool is_built = false;
+
+                recorder_init(&recorder);
+                recorder.fail_at = at;
+                recorder.fail_with = -EIO;
+                assert_int_equal(machine_is_image_build(&recorder.disk, &fixture->paths, &is_built, &error), -EIO);
+                recorder_forget(&recorder);
+        }
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
@@ -153,6 +209,7 @@ int main(void)
                 TEST(test_which_machine_this_is),
                 TEST(test_the_usual_link_is_followed),
                 TEST(test_the_other_facts),
+                TEST(test_a_disk_that_cannot_tell),
                 TEST(test_image_build),
         };
 

@@ -107,7 +107,7 @@ static void test_records_come_back(void **state)
         assert_int_equal(scratch_stat(fixture->scratch, "state/build-1.json").st_mode & 07777, 0600);
 
         again = open_again(fixture);
-        assert_int_equal(store_list(again, &names), 0);
+        assert_int_equal(store_list(again, &names, &error), 0);
         assert_string_equal(names[0], "build-1");
         assert_string_equal(names[1], "build-2");
         assert_null(names[2]);
@@ -154,15 +154,15 @@ static void test_answers_need_nothing_but_a_write_and_a_sync(void **state)
         _cleanup_(answer_done) Answer loaded = {0}, none = {0};
         _cleanup_free_ char *error = NULL, *content = NULL;
 
-        assert_int_equal(store_journal_load(fixture->store, "a", &none), -ENOENT);
+        assert_int_equal(store_journal_load(fixture->store, "a", &none, NULL), -ENOENT);
         assert_int_equal(store_prepare(fixture->store, record, &error), 0);
-        assert_int_equal(store_journal_load(fixture->store, "a", &none), -ENOENT);
+        assert_int_equal(store_journal_load(fixture->store, "a", &none, NULL), -ENOENT);
         assert_int_equal(store_journal(fixture->store, "a", &longer, &error), 0);
         recorder_forget(&fixture->recorder);
         assert_int_equal(store_journal(fixture->store, "a", &answer, &error), 0);
         assert_recorded(&fixture->recorder, "file_open a.journal", "file_write a.journal", "file_sync a.journal");
 
-        assert_int_equal(store_journal_load(fixture->store, "a", &loaded), 0);
+        assert_int_equal(store_journal_load(fixture->store, "a", &loaded, NULL), 0);
         assert_string_equal(secret_data(loaded.token), "glrt-new");
         assert_int_equal(loaded.intent_since_usec, 2000000);
         assert_int_equal(scratch_stat(fixture->scratch, "state/a.journal").st_size, ANSWER_SIZE_MAX);
@@ -171,7 +171,7 @@ static void test_answers_need_nothing_but_a_write_and_a_sync(void **state)
 
         /* A new intent begins with an empty journal, and a cleared one is none. */
         assert_int_equal(store_prepare(fixture->store, record, &error), 0);
-        assert_int_equal(store_journal_load(fixture->store, "a", &none), -ENOENT);
+        assert_int_equal(store_journal_load(fixture->store, "a", &none, NULL), -ENOENT);
         assert_int_equal(store_journal_clear(fixture->store, "a"), 0);
         assert_int_equal(store_journal_clear(fixture->store, "a"), 0);
         assert_false(scratch_exists(fixture->scratch, "state/a.journal"));
@@ -185,7 +185,7 @@ static void test_a_lost_journal_is_made_again(void **state)
 
         assert_int_equal(store_journal(fixture->store, "a", &answer, &error), 0);
         assert_string_equal(fixture->recorder.lines[fixture->recorder.n_lines - 1], "folder_sync state");
-        assert_int_equal(store_journal_load(fixture->store, "a", &loaded), 0);
+        assert_int_equal(store_journal_load(fixture->store, "a", &loaded, NULL), 0);
 }
 
 static void test_torn_answers_are_none(void **state)
@@ -199,7 +199,7 @@ static void test_torn_answers_are_none(void **state)
         for (size_t i = 0, size = strlen(content); i < size; i++) {
                 recorder_forget(&fixture->recorder);
                 scratch_write_bytes(fixture->scratch, "state/a.journal", content, i);
-                assert_int_equal(store_journal_load(fixture->store, "a", &none), -ENOENT);
+                assert_int_equal(store_journal_load(fixture->store, "a", &none, NULL), -ENOENT);
         }
 }
 
@@ -288,7 +288,49 @@ static void test_journalling_says_that_it_failed(void **state)
         }
         recorder_forget(&fixture->recorder);
         assert_int_equal(store_prepare(fixture->store, record, &error), 0);
-        assert_int_equal(store_journal_load(fixture->store, "a", &none), -ENOENT);
+        assert_int_equal(store_journal_load(fixture->store, "a", &none, NULL), -ENOENT);
+}
+
+static void test_a_journal_that_cannot_be_read_is_not_a_lost_answer(void **state)
+{
+        Fixture *fixture = *state;
+        _cleanup_(record_freep) Record *record = make_record("a", 1, "glrt-one");
+        _cleanup_(answer_done) Answer answer = make_answer("glrt-new"), none = {0}, loaded = {0};
+        _cleanup_free_ char *error = NULL;
+
+        assert_int_equal(store_prepare(fixture->store, record, &error), 0);
+        assert_int_equal(store_journal(fixture->store, "a", &answer, &error), 0);
+        for (unsigned i = 1; i <= 2; i++)
+                for (size_t k = 0; k < 3; k++) {
+                        const int errors[] = {-EIO, -EMFILE, -ESTALE};
+                        _cleanup_free_ char *message = NULL;
+
+                        recorder_forget(&fixture->recorder);
+                        fixture->recorder.fail_at = i;
+                        fixture->recorder.fail_with = errors[k];
+                        assert_int_equal(store_journal_load(fixture->store, "a", &none, &message), errors[k]);
+                        MENTIONS(message, scratch_path(fixture->scratch, "state/a.journal"));
+                }
+        recorder_forget(&fixture->recorder);
+        assert_int_equal(store_journal_load(fixture->store, "a", &loaded, &error), 0);
+        assert_string_equal(secret_data(loaded.token), "glrt-new");
+}
+
+static void test_only_who_has_the_lock_tidies_journals(void **state)
+{
+        Fixture *fixture = *state;
+        _cleanup_(store_freep) Store *onlooker = NULL;
+        _cleanup_(record_freep) Record *record = make_record("a", 1, "glrt-one");
+        _cleanup_free_ char *error = NULL;
+        pid_t pid;
+
+        assert_int_equal(store_lock(fixture->store, &pid, &error), 0);
+        assert_int_equal(store_prepare(fixture->store, record, &error), 0);
+        onlooker = open_again(fixture);
+        store_journal_tidy(onlooker, "a");
+        assert_true(scratch_exists(fixture->scratch, "state/a.journal"));
+        store_journal_tidy(fixture->store, "a");
+        assert_false(scratch_exists(fixture->scratch, "state/a.journal"));
 }
 
 static void test_without_allocation_zeros_are_written(void **state)
@@ -305,7 +347,7 @@ static void test_without_allocation_zeros_are_written(void **state)
         assert_int_equal(store_prepare(fixture->store, record, &error), 0);
         assert_string_equal(fixture->recorder.failed, "file_allocate");
         assert_int_equal(scratch_stat(fixture->scratch, "state/a.journal").st_size, ANSWER_SIZE_MAX);
-        assert_int_equal(store_journal_load(fixture->store, "a", &none), -ENOENT);
+        assert_int_equal(store_journal_load(fixture->store, "a", &none, NULL), -ENOENT);
 }
 
 static void test_what_cannot_be_read_is_not_overwritten(void **state)
@@ -467,6 +509,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_saving_is_all_or_nothing, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_preparing_is_all_or_nothing, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_journalling_says_that_it_failed, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_a_journal_that_cannot_be_read_is_not_a_lost_answer, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_only_who_has_the_lock_tidies_journals, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_without_allocation_zeros_are_written, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_what_cannot_be_read_is_not_overwritten, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_another_runners_record_is_refused, setup, teardown),
