@@ -215,31 +215,34 @@ int config_toml_recover(ConfigToml *ct, InPlaceRecovery *ret, char **reterr)
         return 0;
 }
 
-/* Gives the temp file owner, ACL and mode of the file it will replace. */
-static int copy_access(File *temp, File *file, const FileInfo *old)
-{
-        FileInfo info;
-        int r;
-
-        r = file_info(temp, &info);
-        if (r >= 0 && (info.uid != old->uid || info.gid != old->gid))
-                r = file_set_owner(temp, old->uid, old->gid);
-        /* The mode last: under a default ACL of the folder it would let others in before. */
-        if (r >= 0)
-                r = file_copy_attributes(temp, file);
-        return r < 0 ? r : file_set_mode(temp, old->mode & 07777);
-}
-
 static int owner_failure(const Place *place, const FileInfo *old, int error, char **reterr)
 {
-        if (error != -EPERM)
-                return place_failure(place, error, "keep owner, mode and ACL of", reterr);
         if (reterr && asprintf(reterr,
                               "Failed to replace '%s': it belongs to user %" PRIu32 " and group %" PRIu32
                               ", which this program may not give to the new file; run it as that user",
                               place->path, old->uid, old->gid) < 0)
                 *reterr = NULL;
         return error;
+}
+
+/* Gives the temp file owner, ACL and mode of the file it will replace. */
+static int copy_access(const Place *place, File *temp, File *file, const FileInfo *old, char **reterr)
+{
+        FileInfo info;
+        int r;
+
+        r = file_info(temp, &info);
+        if (r >= 0 && (info.uid != old->uid || info.gid != old->gid)) {
+                r = file_set_owner(temp, old->uid, old->gid);
+                if (r == -EPERM)
+                        return owner_failure(place, old, r, reterr);
+        }
+        /* The mode last: under a default ACL of the folder it would let others in before. */
+        if (r >= 0)
+                r = file_copy_attributes(temp, file);
+        if (r >= 0)
+                r = file_set_mode(temp, old->mode & 07777);
+        return r < 0 ? place_failure(place, r, "keep owner, mode and ACL of", reterr) : 0;
 }
 
 static int check_beside(ConfigToml *ct, const Place *place, File *file, const FileInfo *old, char **reterr)
@@ -257,11 +260,8 @@ static int check_beside(ConfigToml *ct, const Place *place, File *file, const Fi
         r = file_reserve(temp, old->size + GROWTH_BYTES);
         if (r < 0)
                 (void)place_failure(place, r, "make a file beside", reterr);
-        if (r >= 0 && old->inode != 0) {
-                r = copy_access(temp, file, old);
-                if (r < 0)
-                        (void)owner_failure(place, old, r, reterr);
-        }
+        if (r >= 0 && old->inode != 0)
+                r = copy_access(place, temp, file, old, reterr);
         (void)folder_remove(place->folder, temp_name);
         return r;
 }
@@ -300,9 +300,9 @@ static int temp_write(const Place *place, const char *temp_name, File *file, con
         if (r < 0)
                 return place_failure(place, r, "replace", reterr);
         if (old->inode != 0) {
-                r = copy_access(temp, file, old);
+                r = copy_access(place, temp, file, old, reterr);
                 if (r < 0)
-                        return owner_failure(place, old, r, reterr);
+                        return r;
                 r = file_set_newer_mtime(temp, old->mtime_nsec);
         }
         if (r >= 0)

@@ -345,5 +345,10 @@ int manager_pass(Manager *m, const OrderRequest *request, OrderDone done, void *
                 return 1;
         start_when_known(m);
         r = sd_event_loop(m->event);
-        return r < 0 ? 1 : r;
+        if (r < 0) {
+                if (asprintf(reterr, "The event loop failed: %s", strerror(-r)) < 0)
+                        *reterr = NULL;
+                return 1;
+        }
+        return r;
 }

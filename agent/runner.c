@@ -18,6 +18,7 @@ struct Runner {
         bool started;
         bool stopped;
         bool journal_reserved;
+        Judgement unsent; /* of a request that could not be made; its message is borrowed for the step */
 
         /* The one action under way. */
         Transfer *transfer;
@@ -298,17 +299,16 @@ static bool carry_out(Runner *r, const Action *action, Event *event, char **mess
                 else
                         k = -ENOKEY;
                 break;
-        case ACTION_SEND: {
-                static const Judgement nothing_sent = {
-                        .verdict = VERDICT_AMBIGUOUS,
-                        .message = (char *)"the request could not be made",
-                };
-
+        case ACTION_SEND:
                 *event = event_make(r, EVENT_REPLY);
-                event->judgement = &nothing_sent;
                 k = start_send(r, action);
+                if (k < 0) {
+                        if (asprintf(message, "the request could not be made: %s", strerror(-k)) < 0)
+                                *message = NULL;
+                        r->unsent = (Judgement){.verdict = VERDICT_AMBIGUOUS, .message = *message};
+                        event->judgement = &r->unsent;
+                }
                 break;
-        }
         case ACTION_WRITE_ENTRY:
         case ACTION_REMOVE_ENTRY:
                 *event = event_make(r, EVENT_DISK);

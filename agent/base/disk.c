@@ -338,6 +338,14 @@ static void real_now(Disk *disk, Now *ret)
         now_read(ret);
 }
 
+/* A seccomp list that is older than getrandom() refuses it. */
+static ssize_t read_urandom(void *buffer, size_t size)
+{
+        _cleanup_close_ int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+        return fd < 0 ? -1 : read(fd, buffer, size);
+}
+
 static void real_random(Disk *disk, void *buffer, size_t size)
 {
         char *p = buffer;
@@ -345,9 +353,11 @@ static void real_random(Disk *disk, void *buffer, size_t size)
         while (size > 0) {
                 ssize_t n = getrandom(p, size, 0);
 
+                if (n < 0 && errno != EINTR)
+                        n = read_urandom(p, size);
                 if (n < 0 && errno == EINTR)
                         continue;
-                /* No kernel that this program starts on lacks it; without it ids and markers would be guessable. */
+                /* Neither: ids and markers would be guessable. */
                 if (n <= 0)
                         abort();
                 p += n;

@@ -418,6 +418,38 @@ static void test_replacing_is_all_or_nothing(void **state)
         }
 }
 
+/* Some file systems let nobody change a mode: that says nothing of who owns the file. */
+static void test_what_may_not_be_kept_is_named(void **state)
+{
+        Fixture *fixture = *state;
+        unsigned n_modes = 0;
+
+        for (unsigned i = 1;; i++) {
+                Recorder *recorder = &fixture->recorder;
+                _cleanup_free_ char *message = NULL;
+                FileInfo info;
+
+                recorder_forget(recorder);
+                scratch_write(fixture->scratch, "etc/config.toml", OLD);
+                info = read_info(fixture->ct);
+                recorder_forget(recorder);
+                recorder->fail_at = i;
+                recorder->fail_with = -EPERM;
+                (void)replace_expected(fixture->ct, &info, NEW, &message);
+                if (recorder->failed[0] == '\0')
+                        break;
+                if (strcmp(recorder->failed, "file_set_mode") != 0)
+                        continue;
+                n_modes++;
+                MENTIONS(message, "Failed to keep owner, mode and ACL of", "etc/config.toml",
+                        "Operation not permitted");
+                if (strstr(message, "belongs to"))
+                        fail_msg("'%s'", message);
+        }
+        recorder_forget(&fixture->recorder);
+        assert_int_equal(n_modes, 1);
+}
+
 static void bind_config(Fixture *fixture)
 {
         scratch_mkdir(fixture->scratch, "volume");
@@ -743,6 +775,7 @@ int main(void)
                 TEST(test_changes_in_between_are_never_overwritten),
                 TEST(test_changes_during_the_write_are_never_overwritten),
                 TEST(test_replacing_is_all_or_nothing),
+                TEST(test_what_may_not_be_kept_is_named),
                 TEST(test_a_bind_mount_is_written_in_place),
                 TEST(test_in_place_the_copy_is_safe_first),
                 TEST(test_writing_in_place_is_all_or_nothing),
