@@ -203,6 +203,16 @@ uint64_t judgement_wait(Lifecycle *l, const Judgement *j, unsigned attempt, cons
         return schedule_backoff(&l->random, attempt, plan->retry_min_usec, plan->retry_max_usec);
 }
 
+uint64_t lifecycle_server_now(const Lifecycle *l)
+{
+        uint64_t ours = l->now.realtime_usec;
+        uint64_t theirs = usec_add(l->server_usec, usec_sub(l->now.boottime_usec, l->server_heard_usec));
+
+        /* Whole seconds that were some time on their way: no better than ours, where that is right. */
+        bool agree = usec_sub(ours, theirs) <= CLOCK_SLACK_USEC && usec_sub(theirs, ours) <= CLOCK_SLACK_USEC;
+        return l->server_usec == 0 || agree ? ours : theirs;
+}
+
 void lifecycle_hear(Lifecycle *l, const Judgement *j)
 {
         const char *rule;
@@ -213,6 +223,10 @@ void lifecycle_hear(Lifecycle *l, const Judgement *j)
         }
         if (!l->calling_there)
                 return;
+        if (j->server_usec > 0) {
+                l->server_usec = j->server_usec;
+                l->server_heard_usec = l->now.boottime_usec;
+        }
         if (!told(j))
                 return;
         uint64_t until = usec_add(l->now.boottime_usec, told_wait(l, j, &rule));

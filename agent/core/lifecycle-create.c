@@ -93,7 +93,7 @@ int answer_keep(Lifecycle *l, const Judgement *j)
                 .runner_id = j->identity.runner_id,
                 .has_expiry = j->identity.has_expiry,
                 .expires_at_usec = j->identity.expires_at_usec,
-                .obtained_at_usec = l->now.realtime_usec,
+                .obtained_at_usec = lifecycle_server_now(l),
                 .intent_since_usec = l->record->intent.since_usec,
         };
         int r = secret_copy(j->identity.token, &l->answer.token);

@@ -32,13 +32,11 @@ static bool enrolment_applies(const Lifecycle *l)
         return l->plan.configured && !lifecycle_working(l) && l->record->state != RUNNER_STATE_WITHDRAWN;
 }
 
-/* What clocks that are kept right may differ by from one boot to the next. */
-#define CLOCK_SLACK_USEC USEC_PER_MINUTE
-
 static uint64_t rotation_time(const Lifecycle *l, const char **ret_rule)
 {
         const Record *record = l->record;
         uint64_t at = schedule_rotation(record, l->plan.rotate_at, l->plan.rotate_after_usec);
+        uint64_t now = lifecycle_server_now(l);
         uint64_t spread = usec_sub(record->token_expires_at_usec, record->token_obtained_at_usec) / 20;
 
         /* Hosts that were made in one go have tokens of one age: they rotate one after the other. */
@@ -46,10 +44,10 @@ static uint64_t rotation_time(const Lifecycle *l, const char **ret_rule)
                 spread = l->plan.verify_interval_usec;
         at = usec_add(at, spread > 0 ? l->dice % spread : 0);
         /* Obtained in the future: the clock was set back since, and how old the token is nobody knows. */
-        bool ageless = record->token_obtained_at_usec > usec_add(l->now.realtime_usec, CLOCK_SLACK_USEC);
+        bool ageless = record->token_obtained_at_usec > usec_add(now, CLOCK_SLACK_USEC);
         if (ageless)
                 at = 0;
-        uint64_t due = usec_add(l->now.boottime_usec, usec_sub(at, l->now.realtime_usec));
+        uint64_t due = usec_add(l->now.boottime_usec, usec_sub(at, now));
         *ret_rule = record->expiry_unknown          ? "its expiry is unknown"
                     : ageless                       ? "its age is unknown, as the clock was set back"
                     : record->token_expires_at_usec ? "rotate_at"

@@ -17,6 +17,9 @@ typedef struct Candidate {
         bool known;                /* from our own state; else it only stands in config.toml */
 } Candidate;
 
+/* What clocks that are kept right may differ by, from one boot to the next and from GitLab's. */
+#define CLOCK_SLACK_USEC USEC_PER_MINUTE
+
 #define NOTICES_MAX   8
 #define DELETE_PROOFS 3
 
@@ -63,6 +66,8 @@ struct Lifecycle {
         Verdict standing;  /* the last that was heard of the record's own token */
         uint64_t due_usec[_DUE_MAX];
         const char *rule[_DUE_MAX]; /* why then */
+        uint64_t server_usec;       /* GitLab's clock when it was heard last, realtime; 0: not yet */
+        uint64_t server_heard_usec; /* when that was, boottime */
         uint64_t told_usec;         /* GitLab wants no call before */
         const char *told_rule;
         uint64_t proof_first_usec; /* of the proofs since the start, boottime; 0: there are older ones */
@@ -163,6 +168,10 @@ bool lifecycle_out_of_time(const Lifecycle *l);
 
 /* Notes what every answer of our own GitLab tells: the verdict, and how long it wants to be left alone. */
 void lifecycle_hear(Lifecycle *l, const Judgement *j);
+
+/* The date in GitLab, by which it lets tokens expire: as it told it last, and ours where that is about the same, or
+ * nothing was told yet. A clock that is set meanwhile does not move it. */
+uint64_t lifecycle_server_now(const Lifecycle *l);
 
 /* The exit code that a judgement other than ALIVE stands for. */
 int judgement_code(const Judgement *j);

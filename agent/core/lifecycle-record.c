@@ -306,8 +306,8 @@ int lifecycle_adopt(Lifecycle *l, const Candidate *c, const Identity *identity, 
         bool ours = same ? record->ours : c->ours, owed_ours;
         uint64_t obtained = c->obtained_at_usec;
 
-        if (obtained == 0 || obtained > l->now.realtime_usec)
-                obtained = equal ? record->token_obtained_at_usec : l->now.realtime_usec;
+        if (obtained == 0 || obtained > lifecycle_server_now(l))
+                obtained = equal ? record->token_obtained_at_usec : lifecycle_server_now(l);
         int r = other ? lifecycle_owe(l, &l->plan.target, reason) : 0;
         if (r >= 0)
                 r = lifecycle_take_token(l, c->token, id, obtained, &owed_ours);

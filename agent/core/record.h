@@ -102,9 +102,9 @@ typedef struct Record {
         bool expiry_unknown; /* GitLab has not told when the token ends */
         bool cloned;         /* the entry in config.toml is a sibling's until we have enrolled: never adopted */
 
-        uint64_t registered_at_usec; /* realtime; 0: never */
-        uint64_t token_obtained_at_usec;
-        uint64_t token_expires_at_usec; /* 0: never, or unknown */
+        uint64_t registered_at_usec;     /* realtime; 0: never */
+        uint64_t token_obtained_at_usec; /* this one and the next by GitLab's clock */
+        uint64_t token_expires_at_usec;  /* 0: never, or unknown */
         uint64_t last_verified_at_usec;
 
         char *source_digest; /* of the last authentication token taken from its source; NULL: none */
@@ -171,7 +171,7 @@ typedef struct Answer {
         Secret *token;
         bool has_expiry;            /* the key was there, be it null */
         uint64_t expires_at_usec;   /* realtime; 0: never */
-        uint64_t obtained_at_usec;  /* realtime, when the answer came */
+        uint64_t obtained_at_usec;  /* realtime, when the answer came; by GitLab's clock */
         uint64_t intent_since_usec; /* which intent it answers */
 } Answer;
 

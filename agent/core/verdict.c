@@ -453,6 +453,8 @@ int verdict_judge(Call call, const Reply *reply, Now now, Judgement *ret)
                 if (json_get_text(body, "error"))
                         facts.error = json_get_text(body, "error");
                 r = judge_http(&facts, &judgement);
+                if (!reply->date || time_parse_http_date(reply->date, &judgement.server_usec) < 0)
+                        judgement.server_usec = 0;
                 wait_read(reply, now, &judgement);
         }
         if (r < 0)

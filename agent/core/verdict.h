@@ -32,6 +32,7 @@ typedef struct Judgement {
         uint64_t wait_usec;   /* 429 and 503: not earlier than this from now; 0: not told */
         double spread;        /* RateLimit-Observed over RateLimit-Limit, at least 1; 0: not told */
         uint64_t spread_usec; /* the window over which to spread, 0: not told */
+        uint64_t server_usec; /* realtime as the server tells it, in whole seconds; 0: it did not */
         Identity identity;    /* what the reply told */
         int64_t *ids;         /* CALL_LIST: the runners' ids, newest first */
         size_t n_ids;

@@ -46,14 +46,14 @@ static uint64_t reset_time_parse(const char *value, Now now)
 
 void wait_read(const Reply *reply, Now now, Judgement *judgement)
 {
-        uint64_t limit = parse_count(reply->ratelimit_limit), observed = parse_count(reply->ratelimit_observed), at;
+        uint64_t limit = parse_count(reply->ratelimit_limit), observed = parse_count(reply->ratelimit_observed);
         bool throttled = reply->status == 429;
 
         if (!throttled && reply->status != 503)
                 return;
         /* Dates are the server's: where it tells its clock, ours does not matter. */
-        if (reply->date && time_parse_http_date(reply->date, &at) >= 0)
-                now.realtime_usec = at;
+        if (judgement->server_usec > 0)
+                now.realtime_usec = judgement->server_usec;
 
         uint64_t wait = retry_after_parse(reply->retry_after, now);
         uint64_t reset = throttled ? reset_time_parse(reply->ratelimit_reset_time, now) : 0;

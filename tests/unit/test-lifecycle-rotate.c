@@ -45,6 +45,69 @@ static void test_rotates_at_its_time(void **state)
         life_end(&life);
 }
 
+/* Enrols a host whose clock is BEFORE days off, sets it AFTER days off half a day later, and returns how long after
+ * its making the token is rotated, in minutes; GitLab tells its own clock if TELLS. The token lives for ten days. */
+static uint64_t minutes_until_rotation(int before, int after, bool tells)
+{
+        const uint64_t expires = LIFE_START + 10 * DAY;
+        Line line = {START, WAIT};
+        bool set = false;
+        Life life;
+
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
+        uint64_t began = life.now.boottime_usec;
+        life.now.realtime_usec += (uint64_t)((int64_t)DAY * before);
+        for (bool made = false;;) {
+                Action action = life_step(&life, &line);
+                uint64_t passed = life.now.boottime_usec - began;
+
+                if (made && action.kind == ACTION_PREPARE)
+                        break;
+                if (passed > 30 * DAY)
+                        fail_msg("no rotation within thirty days");
+                if (!set && passed > DAY / 2) {
+                        life.now.realtime_usec += (uint64_t)((int64_t)DAY * (after - before));
+                        set = true;
+                }
+                line = (Line){DONE, WAIT};
+                if (action.kind == ACTION_WAIT)
+                        line = (Line){TIME, WAIT};
+                else if (action.kind == ACTION_READ_SECRET)
+                        line = (Line){SECRET("GR1348941a"), WAIT};
+                else if (action.kind == ACTION_TELL)
+                        line = (Line){TOLD(DONE), WAIT};
+                else if (action.kind == ACTION_SEND && action.call == CALL_REGISTER)
+                        line = (Line){GIVEN_UNTIL(42, "tok-a", expires), WAIT};
+                else if (action.kind == ACTION_SEND)
+                        line = (Line){ALIVE_UNTIL(42, expires), WAIT};
+                made = made || (action.kind == ACTION_SEND && action.call == CALL_REGISTER);
+                if (tells)
+                        line.in.judgement.server_usec = (LIFE_START + passed) / USEC_PER_SEC * USEC_PER_SEC;
+        }
+        uint64_t passed = life.now.boottime_usec - began;
+        life_end(&life);
+        return passed / USEC_PER_MINUTE;
+}
+
+/* GitLab lets tokens expire by its clock, so that is the one to rotate by, whatever this host takes for the date. */
+static void test_rotates_by_gitlabs_clock(void **state)
+{
+        static const struct {
+                int before, after; /* days that our clock is off: when the token is made, and later */
+        } rows[] = {{0, 0}, {-7, -7}, {-30, -30}, {7, 7}, {0, -7}, {0, 3}, {-7, 0}, {7, 0}, {-3, 3}};
+        const uint64_t due = 10 * DAY / 100 * 66 / USEC_PER_MINUTE;
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                uint64_t minutes = minutes_until_rotation(rows[i].before, rows[i].after, true);
+
+                if (minutes < due - 1 || minutes > due + 32)
+                        fail_msg("row %zu: rotated after %lu minutes instead of %lu", i, (unsigned long)minutes,
+                                (unsigned long)due);
+        }
+        /* A server or a proxy that tells no date leaves us our own. */
+        assert_in_range(minutes_until_rotation(0, 0, false), due, due + 32);
+}
+
 /* Who rotates what on its own. */
 static void test_rotation_policies(void **state)
 {
@@ -301,6 +364,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rotates_at_its_time),
+                cmocka_unit_test(test_rotates_by_gitlabs_clock),
                 cmocka_unit_test(test_rotation_policies),
                 cmocka_unit_test(test_verifies_after_an_unclear_reset),
                 cmocka_unit_test(test_lost_reset_climbs_the_ladder),

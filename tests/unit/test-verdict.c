@@ -540,7 +540,9 @@ static void test_waits(void **state)
                 {NULL, "Sat, 22 Aug 2026 11:00:30 GMT", "Sat, 22 Aug 2026 11:00:00 GMT", 30},
                 {"Sat, 22 Aug 2026 09:00:45 GMT", NULL, "Sat, 22 Aug 2026 09:00:00 GMT", 45},
                 {"Sat, 22 Aug 2026 10:00:45 GMT", NULL, "yesterday", 45},
-                {NULL, "Sat, 22 Aug 2026 10:00:30 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", 3600},
+                {NULL, "Sat, 22 Aug 2026 12:00:30 GMT", "Thu, 01 Jan 1970 00:00:01 GMT", 3600},
+                /* A server that has no date yet. */
+                {NULL, "Sat, 22 Aug 2026 10:00:30 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", 30},
         };
 
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -554,6 +556,30 @@ static void test_waits(void **state)
                         NULL, &j);
                 if (j.wait_usec != rows[i].expected_sec * USEC_PER_SEC)
                         fail_msg("row %zu: %llu usec", i, (unsigned long long)j.wait_usec);
+                judgement_done(&j);
+        }
+}
+
+/* Every answer tells GitLab's clock, whatever else it says. */
+static void test_server_time(void **state)
+{
+        static const struct {
+                unsigned status;
+                const char *date;
+                uint64_t sec;
+        } rows[] = {
+                {200, "Sat, 22 Aug 2026 09:00:00 GMT", 1787389200},
+                {403, "Sat, 22 Aug 2026 09:00:00 GMT", 1787389200},
+                {502, "Sat, 22 Aug 2026 09:00:00 GMT", 1787389200},
+                {200, "yesterday", 0},
+                {200, NULL, 0},
+        };
+
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                Judgement j;
+
+                judge(CALL_VERIFY, (Reply){.status = rows[i].status, .date = (char *)rows[i].date}, NULL, &j);
+                assert_int_equal(j.server_usec, rows[i].sec * USEC_PER_SEC);
                 judgement_done(&j);
         }
 }
@@ -801,6 +827,7 @@ int main(void)
                 cmocka_unit_test(test_redirect),
                 cmocka_unit_test(test_throttled),
                 cmocka_unit_test(test_waits),
+                cmocka_unit_test(test_server_time),
                 cmocka_unit_test(test_unavailable),
                 cmocka_unit_test(test_spread),
                 cmocka_unit_test(test_identity),
