@@ -70,10 +70,12 @@ static int keep(AwsToken *token, Secret *value)
 static bool take(void *userdata, Reply *reply)
 {
         AwsToken *token = userdata;
+        /* Without an answer there is no body either. */
+        bool answered = reply->transport == TRANSPORT_OK && reply->status == 200;
 
-        secret_trim(reply->body);
-        if (reply->transport != TRANSPORT_OK || reply->status != 200 || !is_header_value(reply->body) ||
-                keep(token, reply->body) < 0) {
+        if (answered)
+                secret_trim(reply->body);
+        if (!answered || !is_header_value(reply->body) || keep(token, reply->body) < 0) {
                 token->handlers.failed(token->handlers.userdata, reply);
                 return false;
         }
