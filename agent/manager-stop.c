@@ -70,16 +70,6 @@ int manager_on_terminate(sd_event_source *source, const struct signalfd_siginfo 
 
 /* ---- the cloud ---- */
 
-static uint64_t to_boottime(const Manager *m, uint64_t realtime_usec)
-{
-        Now now;
-
-        if (realtime_usec == 0 || realtime_usec == USEC_INFINITY)
-                return realtime_usec;
-        disk_now(m->disk, &now);
-        return usec_add(now.boottime_usec, usec_sub(realtime_usec, now.realtime_usec));
-}
-
 static void on_notice(void *userdata, const CloudNotice *notice)
 {
         Manager *m = userdata;
@@ -87,7 +77,9 @@ static void on_notice(void *userdata, const CloudNotice *notice)
         bool leaves = notice->kind == CLOUD_NOTICE_PREEMPTION || notice->kind == CLOUD_NOTICE_TERMINATION;
         bool has_deadline = notice->deadline_usec != 0 && notice->deadline_usec != USEC_INFINITY;
         char deadline[TIME_RFC3339_MAX] = "";
+        Now now;
 
+        now_read(&now);
         if (has_deadline)
                 (void)time_format_rfc3339(notice->deadline_usec, deadline);
         log_message(m->log, leaves ? LOG_WARNING : LOG_INFO, LOG_FIELDS(.message_id = MESSAGE_ID_CLOUD_NOTICE),
@@ -99,7 +91,7 @@ static void on_notice(void *userdata, const CloudNotice *notice)
         manager_start_runners(m);
         m->stopping = m->taken = true;
         leave_by_notice(m->leave, notice->kind == CLOUD_NOTICE_PREEMPTION ? STOP_PREEMPTION : STOP_TERMINATE,
-                to_boottime(m, notice->deadline_usec));
+                now_to_boottime(now, notice->deadline_usec));
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }
 

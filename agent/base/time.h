@@ -36,6 +36,15 @@ static inline uint64_t usec_sub(uint64_t a, uint64_t b)
 /* Reads CLOCK_REALTIME and CLOCK_BOOTTIME. */
 void now_read(Now *ret);
 
+/* The boottime of a moment to come that is told in realtime; what is past is now. 0 and USEC_INFINITY, which are no
+ * moments, stay. */
+static inline uint64_t now_to_boottime(Now now, uint64_t realtime_usec)
+{
+        if (realtime_usec == 0 || realtime_usec == USEC_INFINITY)
+                return realtime_usec;
+        return usec_add(now.boottime_usec, usec_sub(realtime_usec, now.realtime_usec));
+}
+
 #define TIME_RFC3339_MAX 40
 
 /* Writes realtime as RFC 3339 in UTC, with fraction digits only where they are not zero

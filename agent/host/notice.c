@@ -23,7 +23,7 @@ struct Notices {
         NoticeAws *aws;
         NoticeGcp *gcp;
         NoticeAzure *azure;
-        CloudNotice heard[HEARD_MAX];
+        CloudNotice heard[HEARD_MAX]; /* their deadlines in boottime */
         size_t n_heard;
 
         NoticesToldDone done; /* NULL: nobody waits */
@@ -106,30 +106,37 @@ Notices *notices_free(Notices *n)
 /* --- hearing */
 
 /* Whether it was not heard before; a new deadline of an old one is news. */
-static bool is_news(Notices *n, const CloudNotice *notice)
+static bool is_news(Notices *n, const CloudNotice *notice, Now now)
 {
+        CloudNotice kept = *notice;
+
+        /* By the clock that only goes on: a jump of the other one is no news. */
+        kept.deadline_usec = now_to_boottime(now, kept.deadline_usec);
         for (size_t i = 0; i < n->n_heard; i++) {
                 CloudNotice *old = &n->heard[i];
 
                 if (!cloud_notice_same(old, notice))
                         continue;
-                bool news = cloud_notice_is_news(old, notice);
+                bool news = cloud_notice_is_news(old, &kept);
                 if (news)
-                        *old = *notice;
+                        *old = kept;
                 return news;
         }
         if (n->n_heard == HEARD_MAX) {
                 memmove(n->heard, n->heard + 1, (HEARD_MAX - 1) * sizeof(*n->heard));
                 n->n_heard--;
         }
-        n->heard[n->n_heard++] = *notice;
+        n->heard[n->n_heard++] = kept;
         return true;
 }
 
 void notices_handle(Notices *n, const CloudNotice *list, size_t count)
 {
+        Now now;
+
+        now_read(&now);
         for (size_t i = 0; i < count; i++)
-                if (is_news(n, &list[i]))
+                if (is_news(n, &list[i], now))
                         n->handler(n->userdata, &list[i]);
 }
 
