@@ -82,6 +82,7 @@ struct Lifecycle {
         bool command_done;
         bool outcome_ready; /* what belongs to it is written, or can't be */
         bool rotate_asked;  /* the reset of a `rotate` by hand was sent */
+        bool rotate_lost;   /* and may have been carried out, though no answer says so */
         Outcome outcome;
         bool stopping;
         StopPlan stop;

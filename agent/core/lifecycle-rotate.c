@@ -51,6 +51,7 @@ static Action reset_judged(Lifecycle *l, const Event *event)
         lifecycle_enter(l, RUNNER_STATE_REGISTERED);
         l->save_due = true;
         rotate_later(l, j);
+        l->rotate_lost = j->maybe_acted && j->verdict != VERDICT_DEAD;
         if (j->maybe_acted || (j->verdict != VERDICT_WAIT && j->verdict != VERDICT_PERMANENT))
                 return reset_unclear(l, j);
         record_clear_intent(l->record);

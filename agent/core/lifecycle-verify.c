@@ -120,7 +120,8 @@ static void finish_commands(Lifecycle *l, const Judgement *j)
         lifecycle_finish(l, COMMAND_VERIFY, code, "%s", words);
         lifecycle_finish(l, COMMAND_REGISTER, code,
                 j->verdict == VERDICT_DEAD ? "GitLab does not know the token (%s); it is left alone" : "%s", words);
-        lifecycle_finish(l, COMMAND_ROTATE, code,
+        /* A token that nobody has heard of yet may have killed the old one: that is no refusal. */
+        lifecycle_finish(l, COMMAND_ROTATE, l->rotate_asked && l->rotate_lost && code == 77 ? 75 : code,
                 l->rotate_asked ? "whether the token was rotated is not known: %s"
                                 : "the token is not rotated while it is in doubt: %s",
                 words);

@@ -89,6 +89,6 @@ bool lifecycle_take_outcome(Lifecycle *l, Command *ret_command, Outcome *ret)
         *ret = l->outcome;
         l->outcome = (Outcome){};
         l->command = COMMAND_NONE;
-        l->command_done = l->outcome_ready = l->rotate_asked = false;
+        l->command_done = l->outcome_ready = l->rotate_asked = l->rotate_lost = false;
         return true;
 }

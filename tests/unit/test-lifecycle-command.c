@@ -107,6 +107,7 @@ static void test_rotate_by_hand_waits_for_the_proof(void **state)
                 int code;
         } rows[] = {
                 {{LOST, SAVE}, {ALIVE_ID(42), SAVE}, 75},
+                {{LOST, SAVE}, {DEAD, SAVE}, 75}, /* the new token is on its way to nobody: nothing was refused */
                 {{DEAD, SAVE}, {DEAD, SAVE}, 77},
                 {{UNCLEAR, SAVE}, {UNCLEAR, WAIT}, 75},
         };
