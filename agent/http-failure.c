@@ -183,8 +183,8 @@ static int explain_files(const HttpFailure *f, Transport *ret, char **ret_senten
                         "tls_cert_file '%s' can't be used: it must be PEM, hold its key and need no passphrase",
                         certificate);
         if (f->target->tls_ca_file)
-                return say(TRANSPORT_TLS, ret, ret_sentence, "tls_ca_file '%s' holds no certificate in PEM form",
-                        f->target->tls_ca_file);
+                return say(TRANSPORT_TLS, ret, ret_sentence,
+                        "tls_ca_file '%s' can't be read or holds no certificate in PEM form", f->target->tls_ca_file);
         return say(TRANSPORT_TLS, ret, ret_sentence,
                 "The system's CA certificates can't be read; is the package ca-certificates installed?");
 }

@@ -73,7 +73,7 @@ static void test_sentences(void **state)
                          .detail = "SSL: no alternative certificate subject name matches target host name 'x'"},
                         TRANSPORT_TLS, "The certificate of " PLACE " is for another name"},
                 {{.code = CURLE_SSL_CACERT_BADFILE, .target = &with_ca}, TRANSPORT_TLS,
-                        "tls_ca_file '/etc/ca.pem' holds no certificate in PEM form"},
+                        "tls_ca_file '/etc/ca.pem' can't be read or holds no certificate in PEM form"},
                 {{.code = CURLE_GOT_NOTHING, .sent = true}, TRANSPORT_LOST,
                         PLACE " closed the connection without an answer"},
                 {{.code = CURLE_PARTIAL_FILE, .sent = true, .headers_begun = true}, TRANSPORT_LOST,
