@@ -130,6 +130,14 @@ class GitLab:
     def reset(self, profile: str | None = None) -> None:
         self.control("POST", "reset", {"profile": profile} if profile else {})
 
+    def world(self) -> Json:
+        """All that the instance holds, for `restore`."""
+        return self.control("GET", "world")
+
+    def restore(self, world: Json) -> None:
+        """The world as it was, with a log and faults as at the start."""
+        self.control("POST", "world", world)
+
     def seed(self, **things: list[Json]) -> dict[str, list[Json]]:
         return self.control("POST", "seed", things)
 

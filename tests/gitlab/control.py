@@ -105,6 +105,15 @@ class Control:
         self.server.start_over(world)
         return {"profile": world.profile.name}
 
+    def get_world(self, words: list[str], query: dict[str, str], body: Any) -> Json:
+        return self.world.dump()
+
+    def post_world(self, words: list[str], query: dict[str, str], body: Any) -> Json:
+        world = self.server.make_world()
+        world.load(body)
+        self.server.start_over(world)
+        return {"profile": world.profile.name}
+
     def post_seed(self, words: list[str], query: dict[str, str], body: Any) -> Json:
         return seed.plant(self.world, body)
 

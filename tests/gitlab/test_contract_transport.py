@@ -220,6 +220,18 @@ class Control(Case):
         self.gitlab.settings(profile="newest")
         self.is_(self.post("/runners/verify", {"token": runner["token"]}), 200, runner)
 
+    def test_a_world_put_back(self) -> None:
+        kept = self.gitlab.seed_runner(runner_type="instance_type", managers=[{"system_id": "s_0123456789ab"}])
+        self.gitlab.advance(hours=1)
+        world, before = self.gitlab.world(), self.gitlab.runners()
+        self.gitlab.delete_runner(kept["id"])
+        late = self.gitlab.seed_runner(runner_type="instance_type")
+        self.gitlab.restore(world)
+        self.assertEqual(self.gitlab.runners(), before)
+        self.assertEqual(self.gitlab.request("POST", "/runners/verify", {"token": kept["token"]}).status, 200)
+        self.assertEqual(self.gitlab.request("POST", "/runners/verify", {"token": late["token"]}).status, 403)
+        self.assertEqual(self.gitlab.seed_runner(runner_type="instance_type")["id"], kept["id"] + 1)
+
     def test_many(self) -> None:
         started = time.monotonic()
         self.gitlab.seed(runners=[{"count": 10_000, "tag_list": ["bulk"]}])
