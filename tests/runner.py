@@ -35,7 +35,7 @@ SANITIZERS = {
 class Variant:
     """One way to build: compiler, options, environment of the tests."""
 
-    def __init__(self, name, compiler, options, environment=None, wrapper=(), long=False, builds=None):
+    def __init__(self, name, compiler, options, environment=None, wrapper=(), long=False, builds=None, coverage=False):
         self.name = name
         self.compiler = compiler
         self.options = options
@@ -43,6 +43,7 @@ class Variant:
         self.wrapper = list(wrapper)
         self.long = long
         self.builds = builds  # the variant whose build is used; None: its own
+        self.coverage = coverage  # counts what is run
 
 
 VARIANTS = [
@@ -53,8 +54,12 @@ VARIANTS = [
     Variant("gcc-o0", "gcc", ["-Doptimization=0"], long=True),
     Variant("valgrind", "gcc", [], long=True, builds="gcc", wrapper=[
         "valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,possible"]),
+    Variant("coverage", "gcc", ["-Db_coverage=true", "-Doptimization=0", "-Db_ndebug=true"], long=True, coverage=True),
 ]
 MAIN = VARIANTS[0]
+
+# How much slower a program is under valgrind, and how much longer its tests may take.
+WRAPPED_SLOWER = 8
 
 
 class Job:
@@ -277,6 +282,10 @@ class Runner:
                 if "long" in marks and not self.options.long:
                     continue
                 timeout = int(marks.get("timeout", DEFAULT_TIMEOUT)) * (1 if variant is MAIN else 3)
+                if variant.wrapper:
+                    if "valgrind" not in marks:
+                        continue
+                    timeout *= 4
                 label = "%s/%s" % (folder, name.removesuffix(".py"))
                 if variant is not MAIN:
                     label += " " + variant.name
@@ -292,6 +301,11 @@ class Runner:
         environment = self.environment(job.variant)
         environment.update(getattr(job, "extra", {}))
         environment["TMPDIR"] = scratch
+        wrapped = job.variant.wrapper and job.protocol == "lines"
+        if wrapped:
+            complaints = tempfile.mkdtemp(dir=self.scratch)
+            environment["RUNNER_REGISTRAR"] = wrap(job.variant.wrapper, environment["RUNNER_REGISTRAR"], complaints)
+            environment["TESTS_SLOWER"] = str(WRAPPED_SLOWER)
         with open(log, "wb") as out:
             try:
                 process = subprocess.Popen(job.command, cwd=job.cwd, env=environment, stdin=subprocess.DEVNULL,
@@ -313,6 +327,10 @@ class Runner:
             output = f.read()
         remove_tree(scratch)
         passed, failures, skips = judge(job.protocol, status, output)
+        if wrapped:
+            said = read_complaints(complaints)
+            failures += ["valgrind has something to say"] if said else []
+            output += said
         self.results.add(job.name, passed, failures, skips, time.monotonic() - begin, output)
 
     def run_jobs(self, jobs):
@@ -338,22 +356,56 @@ class Runner:
             if job.serial:
                 self.run_job(job)
 
+    def take(self, jobs):
+        jobs = [job for job in jobs if self.wanted(job.name)]
+        self.run_jobs(jobs)
+        return len(jobs)
+
+    def run_coverage(self, variant):
+        """The decisions by their unit tests alone; then the table of what all tests together run."""
+        if not self.compile(variant):
+            return 0
+        folder = self.folder(variant)
+        for path, _, names in os.walk(folder):
+            for name in names:
+                if name.endswith(".gcda"):
+                    os.unlink(os.path.join(path, name))
+        report = os.path.join(TOP, "tests", "coverage", "report")
+        taken = self.take(self.unit_jobs(variant))
+        taken += self.take([Job("coverage of agent-core", [report, "--core", folder], TOP, variant, 600)])
+        simulate = os.path.join(folder, "tests", "simulation", "simulate")
+        jobs = [Job("simulation seed %d coverage" % seed, [simulate, "--scenario", "life", "--seed", str(seed), "--days", "60"],
+                    TOP, variant, 600, protocol="exitcode") for seed in range(1, 6)]
+        jobs += [job for job in self.script_jobs(variant, True) if job.name.startswith(("integration/", "toml/"))]
+        taken += self.take(jobs)
+        if taken:
+            done = subprocess.run([report, folder], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+            print(done.stdout.decode(), flush=True)
+            with open(os.path.join(self.build, "coverage.txt"), "wb") as f:
+                f.write(done.stdout)
+        return taken
+
     def run(self):
         jobs, built = [], {}
+        if self.options.coverage:
+            if not self.run_coverage(next(v for v in VARIANTS if v.coverage)) and self.options.only:
+                self.results.add("--only", 0, ["no test has '%s' in its name" % self.options.only], [], 0)
+            return self.results
         for variant in VARIANTS:
-            if variant.long and not self.options.long:
+            if variant.long and not self.options.long or variant.coverage:
                 continue
             owner = variant.builds or variant.name
             if owner not in built:
                 built[owner] = self.compile(variant)
             if built[owner]:
                 jobs += self.unit_jobs(variant)
-            if variant is MAIN or (self.options.long and variant.name == "sanitized"):
+            if variant is MAIN or (self.options.long and (variant.name == "sanitized" or variant.wrapper)):
                 jobs += self.script_jobs(variant, built[owner])
-        jobs = [job for job in jobs if self.wanted(job.name)]
-        if self.options.only and not jobs:
+        taken = self.take(jobs)
+        if self.options.long:
+            taken += sum(self.run_coverage(variant) for variant in VARIANTS if variant.coverage)
+        if self.options.only and not taken:
             self.results.add("--only", 0, ["no test has '%s' in its name" % self.options.only], [], 0)
-        self.run_jobs(jobs)
         return self.results
 
 
@@ -363,6 +415,24 @@ def end_group(group):
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         pass
+
+
+def wrap(wrapper, program, complaints):
+    """A program that runs PROGRAM below the wrapper; what that says of each process lies in the folder COMPLAINTS."""
+    path = os.path.join(complaints, "runner-registrar")
+    with open(path, "w") as f:
+        f.write("#!/bin/sh\nexec %s --log-file='%s/%%p' '%s' \"$@\"\n" % (" ".join(wrapper), complaints, program))
+    os.chmod(path, 0o755)
+    return path
+
+
+def read_complaints(folder):
+    said = ""
+    for name in sorted(os.listdir(folder)):
+        if name.isdigit():
+            with open(os.path.join(folder, name), errors="replace") as f:
+                said += f.read()
+    return said
 
 
 def is_script_test(folder, name, path):
@@ -432,7 +502,8 @@ def report(results):
 def main():
     parser = argparse.ArgumentParser(prog="tests/run", description="Sets up, builds and runs the tests.")
     parser.add_argument("--long", action="store_true",
-                        help="also what takes long: more compilers, valgrind, scripts on the sanitized build")
+                        help="also what takes long: more compilers, valgrind, scripts on the sanitized build, coverage")
+    parser.add_argument("--coverage", action="store_true", help="only count what the tests run, and show it as a table")
     parser.add_argument("--only", metavar="PATTERN", help="only tests whose name has this in it, or matches it")
     parser.add_argument("--build", metavar="DIR", default=os.path.join(TOP, "build"), help="where to build (build)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2, help="how many at a time")

@@ -179,22 +179,26 @@ static int fail(EntryResult *result, int error, const char *text)
 }
 
 /* The value of a key already says what is wanted, though perhaps in other words. */
-static bool says_the_same(EntryKey key, const TomlValue *value, const TomlScalar *wanted, const EntryEdit *edit)
+static int says_the_same(
+        EntryKey key, const TomlValue *value, const TomlScalar *wanted, const EntryEdit *edit, bool *ret)
 {
         struct timespec time;
         bool local;
 
-        if (toml_scalar_equal(wanted, value))
-                return true;
+        *ret = toml_scalar_equal(wanted, value);
+        if (*ret)
+                return 0;
         if (key == ENTRY_KEY_URL && value->type == TOML_TYPE_STRING) {
                 _cleanup_(string_wipe_freep) char *url = NULL;
 
-                return toml_string_dup(value->string, &url) >= 0 && url_equal(url, edit->url);
-        }
-        if (wanted->type == TOML_TYPE_DATETIME)
-                return entry_time_read(value, &time, &local) && !local && time.tv_sec == wanted->time.tv_sec &&
+                int r = toml_string_dup(value->string, &url);
+                if (r == -ENOMEM)
+                        return r;
+                *ret = r >= 0 && url_equal(url, edit->url);
+        } else if (wanted->type == TOML_TYPE_DATETIME)
+                *ret = entry_time_read(value, &time, &local) && !local && time.tv_sec == wanted->time.tv_sec &&
                        time.tv_nsec == wanted->time.tv_nsec;
-        return false;
+        return 0;
 }
 
 /* Where a key that is missing goes: behind the nearest of ours that gitlab-runner writes before it. */
@@ -217,12 +221,14 @@ static int set_spellings(
         (void)entry_edit_wants(edit, key, &wanted);
         for (const TomlValue *v = first; v && r >= 0;
                 v = v->next ? toml_table_find_fold(b->tables[index], v->next, entry_key_to_string(key)) : NULL) {
-                bool now = false;
+                bool now = false, same = false;
 
                 if (key >= ENTRY_KEY_TLS_CA && key <= ENTRY_KEY_TLS_KEY && wanted.string.size == 0) {
                         r = toml_edit_remove(b->edit, v);
                         now = true;
-                } else if (!says_the_same(key, v, &wanted, edit))
+                } else
+                        r = says_the_same(key, v, &wanted, edit, &same);
+                if (r >= 0 && !now && !same)
                         r = toml_edit_set(b->edit, v, &wanted, &now);
                 *changed = *changed || now;
         }

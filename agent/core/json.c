@@ -1,6 +1,7 @@
 #include "agent/core/json.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Counts what the document could become, without understanding it: a value stands behind each of these characters.
@@ -36,25 +37,45 @@ static bool bounds_hold(const char *data, size_t size, size_t values_max)
         return true;
 }
 
-static int read_bounded(const char *data, size_t size, size_t max, size_t values_max, json_t **ret)
+/* jansson's reader leaves out a byte that it has no memory for, and goes on: a token or a number would lack one, and
+ * a whole state pass for damaged. So its allocations are watched; its allocator knows of no owner, hence the variable. */
+static bool memory_ended;
+
+static void *watched_malloc(size_t size)
 {
+        void *p = malloc(size);
+
+        memory_ended = memory_ended || !p;
+        return p;
+}
+
+static int load(const char *data, size_t size, json_t **ret)
+{
+        json_malloc_t old_malloc;
+        json_free_t old_free;
         json_error_t error = {};
 
+        json_get_alloc_funcs(&old_malloc, &old_free);
+        json_set_alloc_funcs(watched_malloc, old_free);
+        memory_ended = false;
+        json_t *value = json_loadb(data, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+        json_set_alloc_funcs(old_malloc, old_free);
+        /* The error's text quotes the document, which may hold a token. */
+        explicit_bzero(&error, sizeof(error));
+        if (memory_ended) {
+                json_decref(value);
+                return -ENOMEM;
+        }
+        *ret = value;
+        return value ? 0 : -EBADMSG;
+}
+
+static int read_bounded(const char *data, size_t size, size_t max, size_t values_max, json_t **ret)
+{
         /* jansson passes over a NUL that follows a number. */
         if (size == 0 || size > max || memchr(data, 0, size) || !bounds_hold(data, size, values_max))
                 return -EBADMSG;
-
-        json_t *value = json_loadb(data, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
-        /* The error's text quotes the document, which may hold a token. */
-        explicit_bzero(error.text, sizeof(error.text) - 1);
-        if (!value) {
-                enum json_error_code code = json_error_code(&error);
-
-                /* Where memory ends before a byte was read, jansson leaves the error as it found it. */
-                return code == json_error_out_of_memory || code == json_error_unknown ? -ENOMEM : -EBADMSG;
-        }
-        *ret = value;
-        return 0;
+        return load(data, size, ret);
 }
 
 int json_read(const char *data, size_t size, size_t max, json_t **ret)
@@ -67,9 +88,18 @@ int json_read_own(const char *data, size_t size, size_t max, json_t **ret)
         return read_bounded(data, size, max, SIZE_MAX, ret);
 }
 
+typedef struct Dump {
+        Secret *text;
+        int r;
+} Dump;
+
 static int on_dump(const char *buffer, size_t size, void *userdata)
 {
-        return secret_append(userdata, buffer, size) < 0 ? -1 : 0;
+        Dump *dump = userdata;
+
+        if (dump->r >= 0)
+                dump->r = secret_append(dump->text, buffer, size);
+        return dump->r < 0 ? -1 : 0;
 }
 
 int json_write(const json_t *value, size_t flags, Secret **ret)
@@ -79,7 +109,10 @@ int json_write(const json_t *value, size_t flags, Secret **ret)
         int r = secret_new(NULL, 0, &text);
         if (r < 0)
                 return r;
-        if (json_dump_callback(value, on_dump, text, flags | JSON_ENCODE_ANY) < 0)
+        Dump dump = {.text = text};
+        r = json_dump_callback(value, on_dump, &dump, flags | JSON_ENCODE_ANY);
+        /* jansson does not look whether an object's key could be written: what follows would be no JSON. */
+        if (r < 0 || dump.r < 0)
                 return -ENOMEM;
         *ret = take_ptr(text);
         return 0;

@@ -30,8 +30,11 @@ from systemd import Systemd  # noqa: E402
 
 PROGRAM = os.environ.get("RUNNER_REGISTRAR", "runner-registrar")
 
+# How many times slower than usual the program may be, as under valgrind: what a test asks of its speed is scaled by it.
+SLOWER = float(os.environ.get("TESTS_SLOWER", "1"))
+
 # Far beyond what anything here takes, so that a test fails by its assertion and not by a busy machine.
-PATIENCE = 30.0
+PATIENCE = 30.0 * SLOWER
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _IN_MOVED_TO = 0x80

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Enrolling: by all three flows, at every age of GitLab, exactly once, and as gitlab-runner itself would."""
+# tests: valgrind
 
 import hmac
 import json

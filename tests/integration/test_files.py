@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Bad days of the disk: whatever happens to config.toml or to our state, no token, byte or process is lost."""
+# tests: valgrind
 
 import json
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Every row of the Runners API from the shell, for every GitLab that has it, and its explanation for all others."""
-# tests: timeout=600
+# tests: timeout=600 valgrind
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Keeping it working: verify, doubt, recovery, rotation, and what others do to config.toml meanwhile."""
+# tests: valgrind
 
 import os
 import signal
