@@ -56,6 +56,7 @@ struct Manager {
         sd_event_source *stop_timer_source;
         sd_event_source *publish_source;
         uint64_t publish_after_usec;
+        char *unpublished; /* why the status could not be written; NULL: it was */
         Leave *leave;
         bool stopping;
         Notices *notices;

@@ -4,6 +4,8 @@
 
 /* After the status was written, it rests this many times as long as that took. */
 #define PUBLISH_REST 20
+/* A status that could not be written would go on telling of the past until something happens, maybe for an hour. */
+#define PUBLISH_AGAIN_USEC (5 * USEC_PER_SEC)
 
 void manager_runner_changed(void *userdata, Runner *runner)
 {
@@ -60,15 +62,33 @@ static void tell_systemd(Manager *m)
         (void)systemd_notify_status(text);
 }
 
+static void publish_later(Manager *m);
+
+static void tell_unpublished(Manager *m, const char *why)
+{
+        const char *words = why ? why : "Failed to write the status: out of memory";
+
+        if (m->unpublished && strcmp(m->unpublished, words) == 0)
+                return;
+        log_warning(m->log, NULL, "%s; trying again", words);
+        (void)replace_string(&m->unpublished, words);
+}
+
 void manager_publish(Manager *m)
 {
         _cleanup_free_ char *why = NULL;
         Now before, after;
 
         disk_now(m->disk, &before);
-        if (status_file_write(m->disk, m->roster, before, m->config->runtime_dir, m->config->metrics_file, &why) < 0)
-                log_warning(m->log, NULL, "%s", why ? why : "Failed to write the status");
+        int r = status_file_write(m->disk, m->roster, before, m->config->runtime_dir, m->config->metrics_file, &why);
         tell_systemd(m);
+        if (r < 0) {
+                tell_unpublished(m, why);
+                m->publish_after_usec = usec_add(before.boottime_usec, PUBLISH_AGAIN_USEC);
+                publish_later(m);
+                return;
+        }
+        free(take_ptr(m->unpublished));
         disk_now(m->disk, &after);
         m->publish_after_usec = after.boottime_usec + PUBLISH_REST * (after.boottime_usec - before.boottime_usec);
 }
@@ -85,10 +105,14 @@ static void publish_soon(Manager *m)
         Now now;
 
         disk_now(m->disk, &now);
-        if (now.boottime_usec >= m->publish_after_usec) {
+        if (now.boottime_usec >= m->publish_after_usec)
                 manager_publish(m);
-                return;
-        }
+        else
+                publish_later(m);
+}
+
+static void publish_later(Manager *m)
+{
         if (!m->publish_source) {
                 (void)sd_event_add_time(m->event, &m->publish_source, CLOCK_BOOTTIME, m->publish_after_usec,
                         USEC_PER_MSEC, on_publish, m);

@@ -205,6 +205,7 @@ Manager *manager_free(Manager *m)
         machine_done(&m->machine);
         (void)config_free(m->config);
         free(m->status_text);
+        free(m->unpublished);
         free(m);
         return NULL;
 }
