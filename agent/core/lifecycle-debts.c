@@ -305,6 +305,9 @@ static Action orphan_listed(Lifecycle *l, const Event *event)
 static Action orphan_with_secret(Lifecycle *l, const Event *event)
 {
         l->secret = secret_free(l->secret);
+        /* An access token that was taken away after the enrolment stays away; a source that fails may come back. */
+        if (event->error < 0 && event->error != -ENOENT && event->error != -ENOKEY && event->error != -EINVAL)
+                return debt_unclear(l, event_words(event));
         if (event->error < 0 || !event->secret || token_complaint(event->secret))
                 return orphans_unprovable(l);
         if (secret_copy(event->secret, &l->secret) < 0)

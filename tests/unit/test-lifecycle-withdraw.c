@@ -586,10 +586,46 @@ static void test_unprovable_orphan_is_only_shown(void **state)
         life_end(&life);
 }
 
+/* A source that fails for the moment is asked again; one that is gone is not. */
+static void test_an_orphan_waits_for_its_access_token(void **state)
+{
+        static const struct {
+                int error;
+                bool again;
+        } rows[] = {{-EIO, true}, {-EMFILE, true}, {-ETIMEDOUT, true}, {-EACCES, true}, {-ENOENT, false},
+                {-ENOKEY, false}, {-EINVAL, false}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
+                unsigned reads = 0;
+                Life life;
+
+                owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
+                life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE}, {DONE, WAIT});
+                for (unsigned n = 0; n < 100; n++) {
+                        Line line = {TIME, WAIT};
+
+                        if (life.last.kind == ACTION_SEND)
+                                line = (Line){ALIVE_ID(42), WAIT};
+                        else if (life.last.kind == ACTION_READ_SECRET) {
+                                line = (Line){{IN_SECRET, .error = rows[i].error}, WAIT};
+                                reads++;
+                        }
+                        (void)life_step(&life, &line);
+                }
+                assert_true(rows[i].again ? reads > 3 : reads == 1);
+                assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+                life_end(&life);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_leaves_in_order),
+                cmocka_unit_test(test_an_orphan_waits_for_its_access_token),
                 cmocka_unit_test(test_proves_that_the_manager_is_gone),
                 cmocka_unit_test(test_a_manager_that_comes_back_is_owed),
                 cmocka_unit_test(test_no_managers_none_to_delete),
