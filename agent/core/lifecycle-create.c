@@ -7,6 +7,20 @@
 
 #define MARKER_PREFIX "rr-"
 
+/* How often, `retry_min` apart, a pass tries to put an answer into the record; a running agent never gives up. */
+#define ANSWER_TRIES 10
+
+const Judgement *answer_dropped(void)
+{
+        static const Judgement dropped = {
+                .verdict = VERDICT_AMBIGUOUS,
+                .maybe_acted = true,
+                .message = (char *)"out of memory, so the token in GitLab's answer was lost",
+        };
+
+        return &dropped;
+}
+
 static Action create_lost(Lifecycle *l, const Judgement *j)
 {
         Record *record = l->record;
@@ -30,7 +44,7 @@ static Action create_judged(Lifecycle *l, const Event *event)
 
         l->secret = secret_free(l->secret);
         if (j->verdict == VERDICT_ALIVE)
-                return answer_keep(l, j) < 0 ? create_lost(l, j) : answer_journal(l);
+                return answer_keep(l, j) < 0 ? create_lost(l, answer_dropped()) : answer_journal(l);
         if (j->maybe_acted)
                 return create_lost(l, j);
 
@@ -187,9 +201,10 @@ Action answer_apply(Lifecycle *l)
         if (r >= 0)
                 r = lifecycle_take_token(l, answer->token, answer->runner_id, answer->obtained_at_usec, NULL);
         if (r < 0) {
-                if (lifecycle_out_of_time(l)) {
+                if (lifecycle_out_of_time(l) || (l->plan.once && ++l->answer_tries >= ANSWER_TRIES)) {
                         /* The journal keeps it. */
                         l->has_answer = false;
+                        lifecycle_finish(l, l->command, 1, "out of memory; the next start makes use of the answer");
                         return act_decide(l);
                 }
                 return act_sleep(l, l->plan.retry_min_usec, "memory", answer_rested);

@@ -112,6 +112,7 @@ struct Lifecycle {
         char *trial_digest;
         Answer answer;
         bool has_answer;
+        unsigned answer_tries;
         bool reset_lost; /* the dead token's runner may live under one that nobody was told */
         bool neighbour_may_poll;
         bool verify_cut;      /* for the stop: it may arrive after our delete, and make the manager again */
@@ -314,5 +315,6 @@ Action enrol_refused(Lifecycle *l, int code, const char *words);
 Action enrol_no_memory(Lifecycle *l);
 Action prepare_failed(Lifecycle *l, const Event *event);
 int answer_keep(Lifecycle *l, const Judgement *j);
+const Judgement *answer_dropped(void); /* what an answer comes to that could not be kept */
 void intent_begin(Lifecycle *l, IntentKind kind);
 void verify_alive(Lifecycle *l, const Judgement *j);

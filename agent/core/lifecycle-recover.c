@@ -43,6 +43,8 @@ static Action recover_reset_judged(Lifecycle *l, const Event *event)
         l->secret = secret_free(l->secret);
         if (j->verdict == VERDICT_ALIVE && answer_keep(l, j) >= 0)
                 return answer_journal(l);
+        if (j->verdict == VERDICT_ALIVE)
+                j = answer_dropped();
 
         /* By id a reset can be asked again without harm: what a lost answer killed was dead before. */
         record_clear_intent(l->record);
@@ -68,6 +70,9 @@ static Action recover_prepared(Lifecycle *l, const Event *event)
 
 static Action recover_with_secret(Lifecycle *l, const Event *event)
 {
+        /* Another try keeps the runner; to go on would be to make another one. */
+        if (event->error == -ENOMEM)
+                return enrol_no_memory(l);
         if (event->error < 0 || !event->secret || token_complaint(event->secret))
                 return recover_anew(l);
         l->secret = secret_free(l->secret);

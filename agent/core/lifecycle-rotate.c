@@ -47,6 +47,8 @@ static Action reset_judged(Lifecycle *l, const Event *event)
 
         if (j->verdict == VERDICT_ALIVE && answer_keep(l, j) >= 0)
                 return answer_journal(l);
+        if (j->verdict == VERDICT_ALIVE)
+                j = answer_dropped();
 
         lifecycle_enter(l, RUNNER_STATE_REGISTERED);
         l->save_due = true;

@@ -193,6 +193,10 @@ static Action source_read(Lifecycle *l, const Event *event)
         Record *record = l->record;
         const char *complaint = event->secret ? token_complaint(event->secret) : NULL;
 
+        if (event->error == -ENOMEM) {
+                lifecycle_set_due(l, DUE_SOURCE, l->plan.retry_max_usec, "retry_max");
+                return act_decide(l);
+        }
         if (event->error < 0 || !event->secret || complaint) {
                 /* What is enrolled needs its source no more; the next start or reload looks again. */
                 if (complaint)

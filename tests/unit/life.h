@@ -58,6 +58,7 @@ typedef struct Line {
 #define STALE        {IN_DISK, .error = -ESTALE}
 #define SECRET(t)    {IN_SECRET, .text = (t)}
 #define NO_SECRET    {IN_SECRET, .error = -ENOENT}
+#define NO_MEMORY    {IN_SECRET, .error = -ENOMEM}
 #define REPLY(...)   {IN_REPLY, .judgement = {__VA_ARGS__}}
 #define YES          REPLY(.verdict = VERDICT_ALIVE)
 #define ALIVE        REPLY(.verdict = VERDICT_ALIVE, .identity.has_expiry = true)

@@ -243,6 +243,20 @@ static void test_refused_is_loud_once_and_slow(void **state)
         life_end(&life);
 }
 
+/* No memory to read a secret into says nothing about its source: tried again soon, not in an hour. */
+static void test_no_memory_is_not_refused(void **state)
+{
+        Life life;
+
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
+        PLAY(&life, {START, WAIT}, {TIME, READ}, {NO_MEMORY, WAIT});
+        assert_int_not_equal(lifecycle_record(life.l)->state, RUNNER_STATE_REFUSED);
+        assert_true(life.last.until_usec - life.now.boottime_usec <= 5 * USEC_PER_MINUTE);
+        assert_string_equal(lifecycle_reason(life.l), "out of memory");
+        PLAY(&life, {TIME, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)});
+        life_end(&life);
+}
+
 /* A certificate that is not trusted is nobody's refusal: the clock may be right in a moment. */
 static void test_tls_failure_is_not_refused(void **state)
 {
@@ -352,6 +366,7 @@ int main(void)
                 cmocka_unit_test(test_asks_again_for_a_lost_answer_once),
                 cmocka_unit_test(test_waits_on_after_two_losses),
                 cmocka_unit_test(test_refused_is_loud_once_and_slow),
+                cmocka_unit_test(test_no_memory_is_not_refused),
                 cmocka_unit_test(test_tls_failure_is_not_refused),
                 cmocka_unit_test(test_obeys_retry_after),
                 cmocka_unit_test(test_starts_with_an_open_create),

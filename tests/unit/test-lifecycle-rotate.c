@@ -191,8 +191,10 @@ static void test_recovers_by_id(void **state)
 
         live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
         PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
-                {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
-                {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)});
+                {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ});
+        /* No memory for the access token is no reason to make another runner. */
+        PLAY(&life, {NO_MEMORY, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(PROBE)},
+                {ALIVE, SEND(VERIFY)}, {DEAD, READ}, {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)});
         life_check_state(&life, RUNNER_STATE_RECOVERING);
         assert_int_equal(life.last.arguments.runner_id, 42);
         PLAY(&life, {GIVEN(0, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE}, {CHANGED, TELL}, {TOLD(DONE), WAIT});
