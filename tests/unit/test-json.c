@@ -1,0 +1,106 @@
+/* A document that is written whole or not at all, whichever allocation fails. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/core/json.h"
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+char *__wrap_strdup(const char *text);
+int __wrap_vasprintf(char **ret, const char *format, va_list arguments);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+char *__real_strdup(const char *text);
+int __real_vasprintf(char **ret, const char *format, va_list arguments);
+
+static unsigned left; /* allocations until the one that fails; 0: none does */
+
+static bool fails(void)
+{
+        return left > 0 && --left == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+        return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+        return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+        return __real_realloc(p, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+        return __real_strdup(text);
+}
+
+int __wrap_vasprintf(char **ret, const char *format, va_list arguments)
+{
+        return __real_vasprintf(ret, format, arguments);
+}
+
+/* Long keys, so that the text grows while one of them is written: jansson does not look at what comes of that. */
+static json_t *document(void)
+{
+        json_t *object = json_object();
+
+        for (unsigned i = 0; i < 12; i++) {
+                char key[64] = "a key that is as long as what the text grows by, number ";
+
+                key[strlen(key)] = (char)('a' + i);
+                assert_int_equal(json_put(object, key, json_integer(i)), 0);
+        }
+        return object;
+}
+
+static void test_whole_or_not_at_all(void **state)
+{
+        static const size_t flags[] = {JSON_COMPACT, JSON_INDENT(2), JSON_INDENT(2) | JSON_SORT_KEYS};
+        _cleanup_json_ json_t *object = document();
+
+        for (size_t i = 0; i < ELEMENTS(flags); i++) {
+                _cleanup_secret_ Secret *whole = NULL;
+                unsigned n;
+
+                assert_int_equal(json_write(object, flags[i], &whole), 0);
+                for (n = 1;; n++) {
+                        _cleanup_secret_ Secret *text = NULL;
+
+                        left = n;
+                        int r = json_write(object, flags[i], &text);
+                        bool failed = left == 0;
+                        left = 0;
+                        if (!failed) {
+                                assert_int_equal(r, 0);
+                                break;
+                        }
+                        if (r >= 0)
+                                assert_string_equal(secret_data(text), secret_data(whole));
+                        else
+                                assert_int_equal(r, -ENOMEM);
+                }
+                assert_true(n > 5);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_whole_or_not_at_all),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
