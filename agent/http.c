@@ -62,6 +62,7 @@ struct Http {
         TAILQ_HEAD(, Origin) origins;
         struct TransferList queued, active, failed;
         unsigned n_active;
+        int callback_error; /* why curl was told to give up */
         char *user_agent;
         char *ca_folder;
 };
@@ -279,13 +280,33 @@ static int on_turn(sd_event_source *source, void *userdata)
 
 /* --- curl's callbacks, and the sources behind them */
 
+/* curl gave up, mostly as we had no memory to watch a socket for it: it does nothing for its transfers any more, and
+ * not even their time runs out. Without them it begins anew. */
+static void fail_active(Http *http, CURLMcode code)
+{
+        const char *reason = http->callback_error < 0 ? strerror(-http->callback_error) : curl_multi_strerror(code);
+        Transfer *t;
+
+        while ((t = TAILQ_FIRST(&http->active))) {
+                char *sentence = NULL;
+                int n = asprintf(&sentence, "Failed to talk to %s: %s", t->origin->place, reason);
+
+                transfer_fail(t, t->n_sent > 0 ? TRANSPORT_LOST : TRANSPORT_NOT_SENT, n < 0 ? NULL : sentence);
+        }
+        http->callback_error = 0;
+}
+
 static void act(Http *http, curl_socket_t fd, int what)
 {
         Origin *origin;
         Transfer *t;
         int n_running;
 
-        (void)curl_multi_socket_action(http->multi, fd, what, &n_running);
+        CURLMcode code = curl_multi_socket_action(http->multi, fd, what, &n_running);
+        if (code != CURLM_OK) {
+                fail_active(http, code);
+                return;
+        }
 
         /* A connection that stands lets the others of its GitLab go. */
         TAILQ_FOREACH(t, &http->active, others)
@@ -337,15 +358,25 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         long timeout_msec = -1;
 
         act(http, CURL_SOCKET_TIMEOUT, 0);
-        /* Whatever curl thinks of its last request: the timer stands as it needs it. */
-        if (curl_multi_timeout(http->multi, &timeout_msec) == CURLM_OK)
+        /* Whatever curl thinks of its last request: the timer stands as it needs it. Once it has given up, it wants
+         * to be called all the time. */
+        if (http->n_active > 0 && curl_multi_timeout(http->multi, &timeout_msec) == CURLM_OK)
                 (void)arm_timer(http, timeout_msec);
         return 0;
 }
 
+/* What a callback returns to curl: anything but 0 ends all transfers. */
+static int callback_result(Http *http, int r)
+{
+        if (r >= 0)
+                return 0;
+        http->callback_error = r;
+        return -1;
+}
+
 static int on_curl_timer(CURLM *multi, long timeout_msec, void *userdata)
 {
-        return arm_timer(userdata, timeout_msec) < 0 ? -1 : 0;
+        return callback_result(userdata, arm_timer(userdata, timeout_msec));
 }
 
 static void socket_free(Http *http, Socket *s)
@@ -371,14 +402,15 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *userdata
         if (what & CURL_POLL_OUT)
                 events |= EPOLLOUT;
         if (s)
-                return sd_event_source_set_io_events(s->source, events) < 0 ? -1 : 0;
+                return callback_result(http, sd_event_source_set_io_events(s->source, events));
 
         s = calloc(1, sizeof(*s));
         if (!s)
-                return -1;
-        if (sd_event_add_io(http->event, &s->source, fd, events, on_io, http) < 0) {
+                return callback_result(http, -ENOMEM);
+        int r = sd_event_add_io(http->event, &s->source, fd, events, on_io, http);
+        if (r < 0) {
                 free(s);
-                return -1;
+                return callback_result(http, r);
         }
         (void)sd_event_source_set_description(s->source, "http-socket");
         TAILQ_INSERT_TAIL(&http->sockets, s, others);
