@@ -36,6 +36,7 @@ struct Entries {
 };
 
 static int on_commit(sd_event_source *source, void *userdata);
+static int on_settle(sd_event_source *source, uint64_t usec, void *userdata);
 
 int entries_new(sd_event *event, Log *log, ConfigToml *ct, int64_t concurrent, Entries **ret)
 {
@@ -52,6 +53,14 @@ int entries_new(sd_event *event, Log *log, ConfigToml *ct, int64_t concurrent, E
                 return r;
         (void)sd_event_source_set_description(e->commit_source, "config.toml-commit");
         r = sd_event_source_set_enabled(e->commit_source, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        /* Made beforehand: a look that is put off must not be lost for want of memory. */
+        r = sd_event_add_time(event, &e->settle_source, CLOCK_BOOTTIME, 0, 10 * USEC_PER_MSEC, on_settle, e);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_description(e->settle_source, "config.toml-settle");
+        r = sd_event_source_set_enabled(e->settle_source, SD_EVENT_OFF);
         if (r < 0)
                 return r;
         /* After the replies of this turn, so that runners who finish together are written together. */
@@ -343,7 +352,6 @@ static int on_settle(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Entries *e = userdata;
 
-        e->settle_source = sd_event_source_disable_unref(e->settle_source);
         look(e, true);
         if (e->n_wishes > 0)
                 (void)sd_event_source_set_enabled(e->commit_source, SD_EVENT_ONESHOT);
@@ -352,13 +360,13 @@ static int on_settle(sd_event_source *source, uint64_t usec, void *userdata)
 
 static int arm_settle(Entries *e)
 {
-        if (e->settle_source)
-                return 0;
-        int r = sd_event_add_time_relative(
-                e->event, &e->settle_source, CLOCK_BOOTTIME, ENTRY_SETTLE_USEC, 10 * USEC_PER_MSEC, on_settle, e);
-        if (r >= 0)
-                (void)sd_event_source_set_description(e->settle_source, "config.toml-settle");
-        return r;
+        int enabled = SD_EVENT_OFF;
+        int r = sd_event_source_get_enabled(e->settle_source, &enabled);
+
+        if (r < 0 || enabled != SD_EVENT_OFF)
+                return r < 0 ? r : 0;
+        r = sd_event_source_set_time_relative(e->settle_source, ENTRY_SETTLE_USEC);
+        return r < 0 ? r : sd_event_source_set_enabled(e->settle_source, SD_EVENT_ONESHOT);
 }
 
 static int on_inotify(sd_event_source *source, const struct inotify_event *event, void *userdata)

@@ -114,8 +114,9 @@ static void publish_soon(Manager *m)
 static void publish_later(Manager *m)
 {
         if (!m->publish_source) {
-                (void)sd_event_add_time(m->event, &m->publish_source, CLOCK_BOOTTIME, m->publish_after_usec,
-                        USEC_PER_MSEC, on_publish, m);
+                if (sd_event_add_time(m->event, &m->publish_source, CLOCK_BOOTTIME, m->publish_after_usec,
+                            USEC_PER_MSEC, on_publish, m) < 0)
+                        manager_publish(m);
                 return;
         }
         int enabled = SD_EVENT_OFF;

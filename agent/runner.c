@@ -120,28 +120,30 @@ static uint64_t timer_accuracy(uint64_t span_usec)
         return accuracy < USEC_PER_MSEC ? USEC_PER_MSEC : accuracy > 10 * USEC_PER_SEC ? 10 * USEC_PER_SEC : accuracy;
 }
 
+/* The timer is made with its runner: to set it needs no memory, so none sleeps for ever for want of it. */
+static int make_timer(Runner *r)
+{
+        int k = sd_event_add_time(r->context.event, &r->timer_source, CLOCK_BOOTTIME, 0, 0, on_timer, r);
+
+        if (k >= 0)
+                k = sd_event_source_set_enabled(r->timer_source, SD_EVENT_OFF);
+        if (k >= 0)
+                (void)sd_event_source_set_description(r->timer_source, r->name);
+        return k;
+}
+
 static void arm_timer(Runner *r, uint64_t until_usec)
 {
-        int k;
-
         if (until_usec == USEC_INFINITY) {
-                if (r->timer_source)
-                        (void)sd_event_source_set_enabled(r->timer_source, SD_EVENT_OFF);
+                (void)sd_event_source_set_enabled(r->timer_source, SD_EVENT_OFF);
                 return;
         }
         uint64_t accuracy = timer_accuracy(usec_sub(until_usec, now_of(r).boottime_usec));
-        if (!r->timer_source) {
-                k = sd_event_add_time(
-                        r->context.event, &r->timer_source, CLOCK_BOOTTIME, until_usec, accuracy, on_timer, r);
-                if (k >= 0)
-                        (void)sd_event_source_set_description(r->timer_source, r->name);
-        } else {
-                k = sd_event_source_set_time(r->timer_source, until_usec);
-                if (k >= 0)
-                        k = sd_event_source_set_time_accuracy(r->timer_source, accuracy);
-                if (k >= 0)
-                        k = sd_event_source_set_enabled(r->timer_source, SD_EVENT_ONESHOT);
-        }
+        int k = sd_event_source_set_time(r->timer_source, until_usec);
+        if (k >= 0)
+                k = sd_event_source_set_time_accuracy(r->timer_source, accuracy);
+        if (k >= 0)
+                k = sd_event_source_set_enabled(r->timer_source, SD_EVENT_ONESHOT);
         if (k < 0)
                 log_error(r->context.log, LOG_FIELDS(.runner = r->name), "runner '%s': Failed to arm a timer: %s",
                         r->name, strerror(-k));
@@ -152,16 +154,20 @@ static void arm_timer(Runner *r, uint64_t until_usec)
 static void on_reply(Reply *reply, void *userdata)
 {
         Runner *r = userdata;
+        static const Judgement no_memory = {
+                .verdict = VERDICT_AMBIGUOUS,
+                .maybe_acted = true,
+                .message = (char *)"out of memory, so GitLab's answer could not be read",
+        };
         Event event = event_make(r, EVENT_REPLY);
         Judgement judgement = {};
 
         r->transfer = NULL;
-        if (verdict_judge(r->calling, reply, event.now, &judgement) < 0)
-                judgement = (Judgement){.verdict = VERDICT_AMBIGUOUS, .maybe_acted = true};
+        event.judgement = verdict_judge(r->calling, reply, event.now, &judgement) < 0 ? &no_memory : &judgement;
         log_debug(r->context.log, LOG_FIELDS(.runner = r->name, .http_status = reply->status),
-                "runner '%s': %s: %s%s%s", r->name, call_to_string(r->calling), verdict_to_string(judgement.verdict),
-                judgement.message ? ": " : "", judgement.message ? judgement.message : "");
-        event.judgement = &judgement;
+                "runner '%s': %s: %s%s%s", r->name, call_to_string(r->calling),
+                verdict_to_string(event.judgement->verdict), event.judgement->message ? ": " : "",
+                event.judgement->message ? event.judgement->message : "");
         advance(r, &event);
         judgement_done(&judgement);
 }
@@ -374,6 +380,8 @@ int runner_new(const RunnerContext *context, const Config *agent, RunnerConfig *
         if (k >= 0)
                 k = runner_plan_new(
                         agent, config, context->machine, template_body, record->url, context->once, &r->plan);
+        if (k >= 0)
+                k = make_timer(r);
         if (k < 0)
                 return k;
         k = lifecycle_new(runner_plan_get(r->plan), &context->facts, record, answer, seed(r), &r->lifecycle);
