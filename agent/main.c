@@ -89,15 +89,20 @@ int main(int argc, char **argv)
         _cleanup_(log_freep) Log *log = NULL;
         _cleanup_free_ const char **files = calloc((size_t)argc + 1, sizeof(*files));
         size_t n_files = 0;
-        int option, level;
+        int option, level, r;
 
         (void)setlocale(LC_CTYPE, "");
-        if (!files || open_standard_streams() < 0)
+        r = open_standard_streams();
+        if (r < 0) {
+                (void)fprintf(stderr, "runner-registrar: Failed to open '/dev/null': %s\n", strerror(-r));
                 return EXIT_FAILED;
+        }
+        if (!files)
+                return cli_out_of_memory(NULL);
         /* Tokens are in our memory: no core file, no ptrace by a job that runs as the same user. */
         (void)prctl(PR_SET_DUMPABLE, 0);
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || log_new(STDERR_FILENO, LOG_STYLE_AUTO, &log) < 0)
-                return EXIT_FAILED;
+                return cli_out_of_memory(NULL);
 
         while ((option = getopt_long(argc, argv, "+c:h", options, NULL)) >= 0)
                 switch (option) {

@@ -342,14 +342,13 @@ int manager_pass(Manager *m, const OrderRequest *request, OrderDone done, void *
         if (r >= 0 && request->timeout_usec != USEC_INFINITY)
                 r = sd_event_add_time_relative(m->event, &m->stop_timer_source, CLOCK_BOOTTIME, request->timeout_usec,
                         10 * USEC_PER_MSEC, on_pass_overdue, m);
-        if (r < 0)
-                return 1;
-        start_when_known(m);
-        r = sd_event_loop(m->event);
-        if (r < 0) {
-                if (asprintf(reterr, "The event loop failed: %s", strerror(-r)) < 0)
-                        *reterr = NULL;
-                return 1;
+        if (r >= 0) {
+                start_when_known(m);
+                r = sd_event_loop(m->event);
+                if (r >= 0)
+                        return r;
         }
-        return r;
+        if (!*reterr && asprintf(reterr, "Failed to act: %s", strerror(-r)) < 0)
+                *reterr = NULL;
+        return 1;
 }

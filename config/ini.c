@@ -160,6 +160,9 @@ static int read_pair(Reader *reader, char *line)
                 reader->section == SECTION_AGENT ? "agent" : "runner", key);
         int r = ini_parse_string(document, on_pair, reader);
         reader->value = NULL;
+        /* No memory, where inih was built to want some. */
+        if (r == -2)
+                return -ENOMEM;
         if (r != 0 || !reader->handled)
                 return builder_mistake(builder, reader->line, builder_section_name(builder),
                         "the line can't be read, expected key = value");

@@ -69,7 +69,8 @@ int text_expand(const char *text, const Specifiers *specifiers, char **ret, char
                 if (value)
                         (void)fputs(value, stream);
         }
-        if (fclose(stream) != 0)
+        bool failed = ferror(stream) != 0;
+        if (fclose(stream) != 0 || failed)
                 return -ENOMEM;
 
         size_t characters = value_count_characters(expanded, size);

@@ -27,7 +27,9 @@ static void print_result(const Act *act, const char *name, int code, const char 
         if (code == EXIT_DONE)
                 (void)printf("%s: %s\n", name, message ? message : act->done);
         else
-                (void)fprintf(stderr, "runner-registrar: runner '%s': %s\n", name, message ? message : "failed");
+                /* Every failure has its words, if there is memory for them. */
+                (void)fprintf(stderr, "runner-registrar: runner '%s': %s\n", name,
+                        message ? message : "it failed, and there was no memory to say why");
 }
 
 /* ---- through the agent ---- */
@@ -39,7 +41,7 @@ static int print_answer(const Act *act, const char *line)
         size_t i;
 
         if (json_read_own(line, strlen(line), CONTROL_REPLY_MAX, &answer) < 0)
-                return EXIT_FAILED;
+                return cli_out_of_memory(act->name);
         const char *message = json_get_text(answer, "message");
         int code = (int)json_integer_value(json_object_get(answer, "code"));
         if (message)
@@ -113,6 +115,8 @@ static int pass(const CliContext *context, const Act *act, Config **config, cons
         int code = manager_pass(manager, request, on_pass_done, &state, &why);
         if (why)
                 (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, why);
+        else if (code == EXIT_FAILED && !state.answered)
+                (void)cli_out_of_memory(act->name);
         if (code == EXIT_AGAIN && !state.answered)
                 (void)fprintf(stderr, "runner-registrar %s: time ran out\n", act->name);
         *ret_code = state.answered ? state.code : code;

@@ -20,6 +20,12 @@ int cli_usage(const char *command, const char *format, ...)
         return EXIT_USAGE;
 }
 
+int cli_out_of_memory(const char *command)
+{
+        (void)fprintf(stderr, "runner-registrar%s%s: out of memory\n", command ? " " : "", command ? command : "");
+        return EXIT_FAILED;
+}
+
 bool cli_is_image_build(int *ret_code)
 {
         const MachinePaths *paths = machine_paths_default();
@@ -72,6 +78,7 @@ int cli_load_config(const CliContext *context, bool allow_no_runner, Config **re
         cli_print_mistakes(&mistakes, stderr);
         if (r != -EBADMSG)
                 (void)fprintf(stderr, "runner-registrar: Failed to load the configuration: %s\n", strerror(-r));
+        /* Nothing is wrong with the configuration. */
         return r == -ENOMEM ? EXIT_FAILED : EXIT_CONFIG;
 }
 

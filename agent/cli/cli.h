@@ -47,6 +47,9 @@ void cli_print_mistakes(const Mistakes *mistakes, FILE *stream);
 /* Prints `runner-registrar COMMAND: …` and where help is; returns EXIT_USAGE. */
 int cli_usage(const char *command, const char *format, ...) _printf_(2, 3);
 
+/* Says so on behalf of COMMAND (NULL: of the program); returns EXIT_FAILED. */
+int cli_out_of_memory(const char *command);
+
 /* Whether nobody may be called, said in one line: an image is being built, or the disk can't tell. *ret_code is the
  * exit code then. */
 bool cli_is_image_build(int *ret_code);

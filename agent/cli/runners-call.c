@@ -142,7 +142,12 @@ static int keep_token(Invocation *invocation, TokenFile *file, const CallOutcome
         (void)string_wipe_free(text);
         if (r >= 0)
                 r = token_file_keep(file, token, &why);
-        return r < 0 ? complain(invocation, why) : EXIT_DONE;
+        if (r >= 0)
+                return EXIT_DONE;
+        (void)complain(invocation, why);
+        if (!file->kept)
+                (void)complain(invocation, "GitLab did it all the same, and the token that it gave is lost");
+        return EXIT_FAILED;
 }
 
 /* What a person reads where GitLab answers with nothing. */
@@ -166,7 +171,10 @@ static int print_answer(
                 say_done(output, invocation, id);
                 return EXIT_DONE;
         }
-        return output_rows(output, &o->body, 1, session->server_now_usec) < 0 ? EXIT_FAILED : EXIT_DONE;
+        int r = output_rows(output, &o->body, 1, session->server_now_usec);
+        if (r == -ENOMEM)
+                return complain(invocation, "out of memory, so the answer is not shown; GitLab did what was asked");
+        return r < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int call_one(Session *session, Invocation *invocation, int64_t id, TokenFile *file, Output *output)

@@ -83,7 +83,7 @@ static int parse_source(Parser *parser, const char *option, const char *text, Se
 
         int r = secret_source_parse(text, SECRET_SOURCE_ALLOW_RELATIVE, ret, &why);
         if (r == -ENOMEM)
-                return EXIT_FAILED;
+                return cli_out_of_memory("runners");
         if (r < 0)
                 return invocation_usage(parser->command, "--%s: %s, expected %s", option, why ? why : "is no source",
                         SECRET_SOURCE_FORMS);
@@ -238,7 +238,7 @@ static int read_value(Parser *parser, const Parameter *p, const char *option, co
                 if (!text_is_utf8(text, strlen(text)))
                         return invocation_usage(parser->command, "--%s: is not UTF-8", option);
                 if (value_parse_list(text, list) < 0)
-                        return EXIT_FAILED;
+                        return cli_out_of_memory("runners");
                 a->list = *list;
                 return 0;
         case PARAMETER_TEXT:
@@ -375,7 +375,7 @@ static int take_positional(Parser *parser, const char *word)
                 return invocation_usage(parser->command, "more than %d IDs", INVOCATION_IDS_MAX);
         int64_t *ids = realloc(inv->ids, (inv->n_ids + 1) * sizeof(*ids));
         if (!ids)
-                return EXIT_FAILED;
+                return cli_out_of_memory("runners");
         inv->ids = ids;
         inv->ids[inv->n_ids++] = id;
         return 0;

@@ -39,6 +39,12 @@ static void complain(const Session *session, const char *format, ...)
         (void)fputc('\n', stderr);
 }
 
+static int out_of_memory(const Session *session)
+{
+        complain(session, "out of memory");
+        return EXIT_FAILED;
+}
+
 /* --- where */
 
 /* The runner whose settings reach URL, as its CA and proxy are needed for our calls too. */
@@ -61,7 +67,7 @@ static int load_config(Session *session, bool needed)
         if (r >= 0)
                 return 0;
         if (r == -ENOMEM)
-                return EXIT_FAILED;
+                return out_of_memory(session);
         if (!context->config_files && !needed) {
                 log_debug(context->log, NULL, "Ignoring the configuration, as it has mistakes");
                 return 0;
@@ -77,7 +83,7 @@ static int check_url(Session *session, const RunnerConfig *runner)
 
         int r = url_check(session->target.url, &why);
         if (r == -ENOMEM)
-                return EXIT_FAILED;
+                return out_of_memory(session);
         if (r < 0)
                 return invocation_usage(command, "the url %s", why ? why : "can't be used");
         if (url_is_exposed(session->target.url) && !(runner && runner->allow_http))
@@ -191,7 +197,7 @@ static int read_secret(Session *session, const SecretSource *source, const char 
 {
         if (!session->invocation->dry_run)
                 return read_source(session, source, remedy, ret);
-        return secret_new("***", 3, ret) < 0 ? EXIT_FAILED : 0;
+        return secret_new("***", 3, ret) < 0 ? out_of_memory(session) : 0;
 }
 
 int session_read_secrets(Session *session, const Endpoint *endpoint)
@@ -206,7 +212,7 @@ int session_read_secrets(Session *session, const Endpoint *endpoint)
         if (inv->access_token)
                 return read_secret(session, inv->access_token, "", &session->access_token);
         if (secret_source_parse(default_token, 0, &source, NULL) < 0)
-                return EXIT_FAILED;
+                return out_of_memory(session);
         return read_secret(
                 session, source, " (say --access-token SOURCE to take it from elsewhere)", &session->access_token);
 }

@@ -40,21 +40,20 @@ int token_file_prepare(const char *path, TokenFile *ret, char **reterr)
 
 int token_file_keep(TokenFile *file, const Secret *token, char **reterr)
 {
-        _cleanup_secret_ Secret *line = NULL;
+        size_t size = secret_size(token);
 
-        int r = secret_copy(token, &line);
+        int r = file_write(file->file, 0, secret_data(token), size);
         if (r >= 0)
-                r = secret_append_string(line, "\n");
-        if (r >= 0)
-                r = file_write(file->file, 0, secret_data(line), secret_size(line));
-        if (r >= 0)
-                r = file_truncate(file->file, secret_size(line));
-        if (r >= 0)
-                r = file_sync(file->file);
+                r = file_write(file->file, size, "\n", 1);
         if (r < 0)
                 return file_failure(reterr, r, "write the token to", file->folder->path, file->temp);
-
-        r = folder_rename(file->folder, file->temp, file->name);
+        /* Whatever comes now, it is there. */
+        file->kept = true;
+        r = file_truncate(file->file, size + 1);
+        if (r >= 0)
+                r = file_sync(file->file);
+        if (r >= 0)
+                r = folder_rename(file->folder, file->temp, file->name);
         if (r < 0) {
                 if (asprintf(reterr, "Failed to replace '%s/%s': %s; the token is in '%s/%s'", file->folder->path,
                             file->name, strerror(-r), file->folder->path, file->temp) < 0)

@@ -9,6 +9,7 @@ typedef struct TokenFile {
         File *file;
         char *name;
         char *temp; /* what is written to until the token is there */
+        bool kept;  /* the token is in one of the two */
 } TokenFile;
 
 /* Proves that PATH can be made or replaced, and takes the space. Links are followed. Returns 0, or a negative errno
