@@ -229,7 +229,9 @@ bool toml_value_equal(const TomlValue *a, const TomlValue *b)
         case TOML_TYPE_INTEGER:
                 return a->integer == b->integer;
         case TOML_TYPE_FLOAT:
-                return (isnan(a->real) && isnan(b->real)) || (!(a->real < b->real) && !(a->real > b->real));
+                if (isnan(a->real) || isnan(b->real))
+                        return isnan(a->real) && isnan(b->real);
+                return !(a->real < b->real) && !(a->real > b->real);
         case TOML_TYPE_BOOLEAN:
                 return a->boolean == b->boolean;
         case TOML_TYPE_DATETIME:

@@ -14,6 +14,11 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "agent/base/secret.h"
+#include "agent/core/toml-memory.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -34,6 +39,32 @@ int __wrap_vasprintf(char **ret, const char *format, va_list arguments);
 int __wrap_asprintf(char **ret, const char *format, ...) __attribute__((format(printf, 2, 3)));
 FILE *__wrap_open_memstream(char **ret, size_t *ret_size);
 int __wrap_fclose(FILE *f);
+
+/* What allocates now and then only, as it allocates ahead: each call counts. */
+int __real_secret_append(Secret *secret, const void *data, size_t size);
+int __real_secret_append_string(Secret *secret, const char *text);
+void *__real_toml_memory_alloc(TomlMemory *memory, size_t size);
+int __wrap_secret_append(Secret *secret, const void *data, size_t size);
+int __wrap_secret_append_string(Secret *secret, const char *text);
+void *__wrap_toml_memory_alloc(TomlMemory *memory, size_t size);
+
+/* libcrypto allocates below each of these, and nobody can say where. */
+int __real_EVP_Digest(
+        const void *data, size_t size, unsigned char *ret, unsigned *ret_size, const EVP_MD *type, ENGINE *e);
+EVP_MD_CTX *__real_EVP_MD_CTX_new(void);
+int __real_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *e);
+int __real_EVP_DigestUpdate(EVP_MD_CTX *context, const void *data, size_t size);
+int __real_EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *ret, unsigned *ret_size);
+unsigned char *__real_HMAC(const EVP_MD *type, const void *key, int key_size, const unsigned char *data, size_t size,
+        unsigned char *ret, unsigned *ret_size);
+int __wrap_EVP_Digest(
+        const void *data, size_t size, unsigned char *ret, unsigned *ret_size, const EVP_MD *type, ENGINE *e);
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void);
+int __wrap_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *e);
+int __wrap_EVP_DigestUpdate(EVP_MD_CTX *context, const void *data, size_t size);
+int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *ret, unsigned *ret_size);
+unsigned char *__wrap_HMAC(const EVP_MD *type, const void *key, int key_size, const unsigned char *data, size_t size,
+        unsigned char *ret, unsigned *ret_size);
 
 static unsigned memory_left; /* allocations until the one that fails; 0: none does */
 static unsigned long memory_failures;
@@ -106,6 +137,53 @@ int __wrap_fclose(FILE *f)
         int r = __real_fclose(f);
 
         return fails ? EOF : r;
+}
+
+int __wrap_secret_append(Secret *secret, const void *data, size_t size)
+{
+        return memory_fails() ? -ENOMEM : __real_secret_append(secret, data, size);
+}
+
+int __wrap_secret_append_string(Secret *secret, const char *text)
+{
+        return memory_fails() ? -ENOMEM : __real_secret_append_string(secret, text);
+}
+
+void *__wrap_toml_memory_alloc(TomlMemory *memory, size_t size)
+{
+        return memory_fails() ? NULL : __real_toml_memory_alloc(memory, size);
+}
+
+int __wrap_EVP_Digest(
+        const void *data, size_t size, unsigned char *ret, unsigned *ret_size, const EVP_MD *type, ENGINE *e)
+{
+        return memory_fails() ? 0 : __real_EVP_Digest(data, size, ret, ret_size, type, e);
+}
+
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void)
+{
+        return memory_fails() ? NULL : __real_EVP_MD_CTX_new();
+}
+
+int __wrap_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *e)
+{
+        return memory_fails() ? 0 : __real_EVP_DigestInit_ex(context, type, e);
+}
+
+int __wrap_EVP_DigestUpdate(EVP_MD_CTX *context, const void *data, size_t size)
+{
+        return memory_fails() ? 0 : __real_EVP_DigestUpdate(context, data, size);
+}
+
+int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *ret, unsigned *ret_size)
+{
+        return memory_fails() ? 0 : __real_EVP_DigestFinal_ex(context, ret, ret_size);
+}
+
+unsigned char *__wrap_HMAC(const EVP_MD *type, const void *key, int key_size, const unsigned char *data, size_t size,
+        unsigned char *ret, unsigned *ret_size)
+{
+        return memory_fails() ? NULL : __real_HMAC(type, key, key_size, data, size, ret, ret_size);
 }
 
 typedef struct MemoryCase {

@@ -15,6 +15,7 @@
 #include "agent/core/page.h"
 #include "agent/core/reply-headers.h"
 #include "agent/core/slice.h"
+#include "agent/core/system-id.h"
 #include "agent/core/text.h"
 #include "agent/core/token.h"
 #include "agent/core/verdict.h"
@@ -272,6 +273,13 @@ static int digest(const void *input)
         return r < 0 ? r : token_digest(token, &text);
 }
 
+static int make_system_id(const void *input)
+{
+        char id[SYSTEM_ID_SIZE + 1];
+
+        return system_id_from_machine(input, id);
+}
+
 /* ---- clouds ---- */
 
 static int read_notices(const void *input)
@@ -420,6 +428,7 @@ static void test_views(void **state)
                 {"as Go writes", write_go, "{\"a\":\"<b>&\xe2\x80\xa8\xe2\x80\xa9\"}"},
                 {"text", show_text, "control \x1b[2J and a token glrt-abcdefghij0123456789, cut short"},
                 {"digest", digest, "glrt-abc"},
+                {"system id", make_system_id, "0123456789abcdef0123456789abcdef"},
         };
 
         memory_sweep(cases, ELEMENTS(cases));
