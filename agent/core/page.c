@@ -1,5 +1,6 @@
 #include "agent/core/page.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,9 +95,9 @@ static bool find_next(const char *link, const char **ret, size_t *ret_size)
 
 static int hex(char c)
 {
-        const char *digits = "0123456789abcdef", *digit = c ? strchr(digits, c | 0x20) : NULL;
-
-        return digit ? (int)(digit - digits) : -1;
+        if (!isxdigit((unsigned char)c))
+                return -1;
+        return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
 /* The decoded parameter NAME of the query that begins in TEXT. 0 with NULL where there is none; -EINVAL where it is
