@@ -64,6 +64,8 @@ static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
         if (!plan.write)
                 return 0;
         r = *ret_cloned ? clone_blank_tokens(m->config_toml, m->config, reterr) : 0;
+        if (r >= 0 && *ret_cloned)
+                r = clone_blank_remembered(m->config_toml, m->config, m->store, reterr);
         if (r < 0)
                 return r;
         r = config_toml_system_id_write(m->config_toml, m->system_id, &why);
@@ -323,7 +325,7 @@ int manager_run(Manager *m)
                 log_error(m->log, NULL, "The event loop failed: %s", strerror(-r));
                 return 1;
         }
-        return 0;
+        return r;
 }
 
 static int on_pass_overdue(sd_event_source *source, uint64_t usec, void *userdata)

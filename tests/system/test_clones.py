@@ -65,6 +65,20 @@ class Clones(Boots):
         self.assertEqual([entry["environment"] for entry in clone.entries()], [["KEPT=1"]])
         self.assertNotIn(original["token"], self.tokens_used(mark))
 
+    def test_clone_with_another_configuration_does_not_work_as_its_sibling_either(self):
+        """The runner of the sibling's is in config.toml, but no runner of the clone's."""
+        image = self.enrolled(name="image", gitlab_runner=True)
+        image.cut_power()
+        original, mark = self.assert_one_runner(image), self.gitlab.mark()
+        clone = image.clone_of_disk("a", A)
+        clone.configure(name="other", registration_token="instance")
+        clone.boot()
+        clone.wait_enrolled()
+        clone.wait_said("Checking for jobs... 204 runner=other", "gitlab-runner.service")
+        self.assertEqual({entry["name"]: entry["token"] == "" for entry in clone.entries()}, {"build-1": True, "other": False})
+        self.assertNotIn(original["token"], self.tokens_used(mark))
+        self.assertEqual(self.done(DELETING + REPLACING, mark), [])
+
     def test_clone_goes_and_leaves_its_sibling_alone(self):
         image = self.enrolled(name="image")
         image.cut_power()
