@@ -2,7 +2,7 @@
 
 /* The operator's own program, told what happens here: `HOOK EVENT NAME…`. EVENT is `registered` (newly, adopted, or
  * after doubts), `rotated`, `doubtful`, `recovering`, `refused`, `withdrawn` or `debt`, and NAMEs are the runners; or
- * it is a notice of the cloud (cloud_notice_kind_to_string()) for the whole host, without names, with
+ * it is a notice of the cloud (cloud_notice_kind_to_string(), or `cancelled`) for the whole host, without names, with
  * RUNNER_REGISTRAR_DEADLINE (RFC 3339, or empty) and RUNNER_REGISTRAR_REFERENCE in its environment. Never a secret.
  *
  * One runs at a time, HOOK_LIMIT_USEC at most; what happens meanwhile waits, equal events are told together. It only

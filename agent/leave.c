@@ -201,6 +201,26 @@ void leave_by_notice(Leave *leave, StopReason reason, uint64_t deadline_usec)
         carry_out(leave, step);
 }
 
+void leave_undo(Leave *leave, void (*done)(void *userdata), void *userdata)
+{
+        if (leave->drainer)
+                drainer_undo(leave->drainer, done, userdata);
+        else
+                done(userdata);
+}
+
+bool leave_by_cancel(Leave *leave)
+{
+        if (!leaving_by_cancel(&leave->leaving))
+                return false;
+        leave->reason_query = stop_reason_cancel(leave->reason_query);
+        if (leave->drainer) {
+                drainer_cancel(leave->drainer);
+                drainer_undo(leave->drainer, NULL, NULL);
+        }
+        return true;
+}
+
 /* --- for a command */
 
 static void on_command_drained(void *userdata, DrainOutcome outcome, const char *sentence)
@@ -235,7 +255,7 @@ void leave_drain_cancel(Leave *leave)
 void leave_drain_undo(Leave *leave)
 {
         if (leave->drainer && !leave->leaving.begun)
-                drainer_undo(leave->drainer);
+                drainer_undo(leave->drainer, NULL, NULL);
 }
 
 bool leave_may_exit(const Leave *leave)

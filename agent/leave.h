@@ -35,6 +35,14 @@ void leave_by_signal(Leave *leave);
  * drain_timeout counts. May be said again: the nearest deadline counts, and a preemption. */
 void leave_by_notice(Leave *leave, StopReason reason, uint64_t deadline_usec);
 
+/* The cloud takes the host no more. True: it stays as it is, and gitlab-runner goes on. False: that comes too late,
+ * or somebody else stops us. */
+bool leave_by_cancel(Leave *leave);
+
+/* The host comes back after all was withdrawn: gitlab-runner is started again. DONE comes within seconds, maybe at
+ * once. */
+void leave_undo(Leave *leave, void (*done)(void *userdata), void *userdata);
+
 /* `deregister --drain`, all of it to be done within TIMEOUT_USEC (USEC_INFINITY: drain_timeout bounds the drain). */
 int leave_drain(Leave *leave, uint64_t timeout_usec, LeaveDrained done, void *userdata);
 

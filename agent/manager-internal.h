@@ -60,9 +60,12 @@ struct Manager {
         Leave *leave;
         bool stopping;
         Notices *notices;
-        bool taken;   /* the cloud takes this host */
-        bool telling; /* … and is being told that we are gone */
-        bool told;    /* … and was */
+        bool taken;     /* the cloud takes this host */
+        bool telling;   /* … and is being told that we are gone */
+        bool told;      /* … and was */
+        bool gone;      /* … so that it takes the host at once, whatever it says afterwards */
+        bool returning; /* gitlab-runner is being started again, and then all begins anew */
+        bool back;      /* it takes the host no more, and all is withdrawn already, or is being */
         char *status_text;
 };
 

@@ -10,11 +10,27 @@ static void on_cloud_told(void *userdata)
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }
 
+static void on_undone(void *userdata)
+{
+        Manager *m = userdata;
+
+        if (!leave_may_exit(m->leave))
+                (void)sd_event_exit(m->event, MANAGER_AGAIN);
+}
+
 /* All is withdrawn. The process stays until it is told to go: whoever started it would start it again. */
 int manager_end_stop(Manager *m)
 {
-        if (m->taken && !m->told) {
+        if ((m->back || m->returning) && !leave_may_exit(m->leave)) {
+                if (!m->returning) {
+                        m->returning = true;
+                        leave_undo(m->leave, on_undone, m);
+                }
+                return 0;
+        }
+        if (m->taken && !m->back && !m->told) {
                 m->told = m->telling = true;
+                m->gone = notices_would_tell(m->notices);
                 notices_tell_gone(m->notices, on_cloud_told, m);
         }
         return !m->telling && leave_may_exit(m->leave) ? sd_event_exit(m->event, 0) : 0;
@@ -90,13 +106,35 @@ static void on_notice(void *userdata, const CloudNotice *notice)
                 return;
         manager_start_runners(m);
         m->stopping = m->taken = true;
+        m->back = false;
         leave_by_notice(m->leave, notice->kind == CLOUD_NOTICE_PREEMPTION ? STOP_PREEMPTION : STOP_TERMINATE,
                 now_to_boottime(now, notice->deadline_usec));
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }
 
+static void on_cancelled(void *userdata, const CloudNotice *notice, bool others)
+{
+        Manager *m = userdata;
+        bool stays = !others && m->taken && leave_by_cancel(m->leave);
+
+        if (stays)
+                m->stopping = m->taken = false;
+        else if (!others && m->taken && !m->gone)
+                m->back = true;
+        log_message(m->log, LOG_INFO, LOG_FIELDS(.message_id = MESSAGE_ID_CLOUD_NOTICE),
+                "The cloud announces no more: %s (%s); %s", cloud_notice_kind_to_string(notice->kind),
+                notice->reference,
+                others    ? "another notice stands"
+                : stays   ? "this host stays as it is"
+                : m->back ? "this host enrols anew"
+                          : "it was told already that this host may go");
+        hook_tell_notice(m->hook, "cancelled", "", notice->reference);
+        (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
+}
+
 void manager_watch_cloud(Manager *m)
 {
+        const NoticesHandlers handlers = {.heard = on_notice, .cancelled = on_cancelled, .userdata = m};
         unsigned termination = m->config->termination;
         unsigned clouds = (termination & CONFIG_TERMINATION_AWS ? (unsigned)CLOUD_AWS : 0) |
                           (termination & CONFIG_TERMINATION_GCP ? (unsigned)CLOUD_GCP : 0) |
@@ -104,7 +142,7 @@ void manager_watch_cloud(Manager *m)
 
         m->notices = notices_free(m->notices);
         int r = notices_new(
-                m->event, m->http, m->log, clouds, termination & CONFIG_TERMINATION_AUTO, on_notice, m, &m->notices);
+                m->event, m->http, m->log, clouds, termination & CONFIG_TERMINATION_AUTO, &handlers, &m->notices);
         if (r < 0)
                 log_warning(m->log, NULL, "The cloud's notices are not watched: %s", strerror(-r));
 }

@@ -23,7 +23,11 @@ int manager_new(const ManagerOptions *options, Config *config, Manager **ret, ch
 Manager *manager_free(Manager *manager);
 DEFINE_CLEANUP(Manager, manager_free)
 
-/* Runs the agent until it is told to stop and has stopped. Returns the exit code. */
+/* No exit code: the cloud takes the host no more, after all was withdrawn for it. A new manager begins anew, as the
+ * next start of the service would. */
+#define MANAGER_AGAIN 256
+
+/* Runs the agent until it is told to stop and has stopped. Returns the exit code, or MANAGER_AGAIN. */
 int manager_run(Manager *manager);
 
 /* Carries REQUEST out in one pass (options.once), for at most its timeout; DONE gets the results. Returns the exit

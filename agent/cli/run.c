@@ -13,14 +13,32 @@ static const char help[] = "Usage: runner-registrar run\n"
                            "\n"
                            "Signals: TERM and INT stop, HUP reads the configuration again, USR1 verifies now.\n";
 
-int cli_run(const CliContext *context, int argc, char **argv)
+static int run_once(const CliContext *context)
 {
-        static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {}};
+        const ManagerOptions options = {.log = context->log, .config_files = context->config_files};
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_(manager_freep) Manager *manager = NULL;
         _cleanup_free_ char *why = NULL;
-        const ManagerOptions manager_options = {.log = context->log, .config_files = context->config_files};
-        int option;
+        int code;
+
+        if (cli_is_image_build(&code))
+                return code;
+        code = cli_load_config(context, false, &config);
+        if (code != EXIT_DONE)
+                return code;
+        int r = manager_new(&options, config, &manager, &why);
+        if (r < 0) {
+                log_error(context->log, NULL, "%s", why ? why : strerror(-r));
+                return r == -EINVAL ? EXIT_CONFIG : EXIT_FAILED;
+        }
+        config = NULL;
+        return manager_run(manager);
+}
+
+int cli_run(const CliContext *context, int argc, char **argv)
+{
+        static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {}};
+        int option, code;
 
         while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
                 if (option != 'h')
@@ -30,17 +48,8 @@ int cli_run(const CliContext *context, int argc, char **argv)
         }
         if (optind < argc)
                 return cli_usage("run", "takes no names: the agent serves every configured runner");
-        int code;
-        if (cli_is_image_build(&code))
-                return code;
-        code = cli_load_config(context, false, &config);
-        if (code != EXIT_DONE)
-                return code;
-        int r = manager_new(&manager_options, config, &manager, &why);
-        if (r < 0) {
-                log_error(context->log, NULL, "%s", why ? why : strerror(-r));
-                return r == -EINVAL ? EXIT_CONFIG : EXIT_FAILED;
-        }
-        config = NULL;
-        return manager_run(manager);
+        do
+                code = run_once(context);
+        while (code == MANAGER_AGAIN);
+        return code;
 }

@@ -84,6 +84,14 @@ LeavingStep leaving_by_notice(
         return begin(l, limits, now_usec);
 }
 
+bool leaving_by_cancel(Leaving *l)
+{
+        if (!l->begun || l->told || l->withdrawing)
+                return false;
+        *l = (Leaving){.deadline_usec = USEC_INFINITY};
+        return true;
+}
+
 LeavingStep leaving_drained(Leaving *l, const LeavingLimits *limits, uint64_t now_usec)
 {
         StopPlan plan = plan_of(l, limits);

@@ -49,6 +49,10 @@ LeavingStep leaving_for(Leaving *leaving, StopReason reason, const LeavingLimits
 LeavingStep leaving_by_notice(
         Leaving *leaving, StopReason reason, uint64_t deadline_usec, const LeavingLimits *limits, uint64_t now_usec);
 
+/* The cloud takes the host no more. Whether it can stay as it is: nobody else wants us to go, and the withdrawal has
+ * not begun. If so, all is as at the beginning, and a drain under way is to be undone. */
+bool leaving_by_cancel(Leaving *leaving);
+
 /* The drain is over, or there can be none. */
 LeavingStep leaving_drained(Leaving *leaving, const LeavingLimits *limits, uint64_t now_usec);
 

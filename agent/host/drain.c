@@ -26,6 +26,9 @@ struct Drainer {
         void *stopping_userdata;
         bool ending; /* systemd stops the unit by itself, and that was told */
         bool may_undo;
+        uint32_t undo_pid;              /* who is still to end before the unit is started again; 0: nobody */
+        void (*undone)(void *userdata); /* NULL: nobody waits for the start */
+        void *undone_userdata;
 };
 
 static Now now(void)
@@ -68,6 +71,11 @@ static int explain(const Drainer *d, DrainOutcome outcome, char **ret)
         return n < 0 ? -ENOMEM : 0;
 }
 
+static void remember_undo(Drainer *d)
+{
+        d->may_undo = d->may_undo || d->progress.quit_pid || d->progress.stopped_unit;
+}
+
 static void finish(Drainer *d, DrainOutcome outcome)
 {
         _cleanup_free_ char *sentence = NULL;
@@ -76,9 +84,9 @@ static void finish(Drainer *d, DrainOutcome outcome)
 
         if (explain(d, outcome, &sentence) < 0)
                 sentence = NULL;
-        d->may_undo = d->may_undo || d->progress.quit_pid || d->progress.stopped_unit;
         d->active = false;
         d->done = NULL;
+        remember_undo(d);
         (void)sd_event_source_set_enabled(d->timer_source, SD_EVENT_OFF);
         log_message(d->log, sentence ? LOG_WARNING : LOG_INFO, NULL, "Drain: %s",
                 sentence                               ? sentence
@@ -107,6 +115,28 @@ const char *drainer_unit(const Drainer *d)
         return unit_watch_name(d->watch);
 }
 
+static void end_undo(Drainer *d)
+{
+        void (*undone)(void *userdata) = d->undone;
+
+        d->undone = NULL;
+        if (undone)
+                undone(d->undone_userdata);
+}
+
+/* Not by StartUnit: in the pause of Restart= that waits for its end. */
+static void start_again(Drainer *d, uint32_t pid)
+{
+        d->undo_pid = 0;
+        /* Somebody else was faster, and its jobs are none of those that were drained. */
+        if (pid != 0) {
+                end_undo(d);
+                return;
+        }
+        log_info(d->log, NULL, "Drain: %s is started again, runners of this host need it", unit_watch_name(d->watch));
+        unit_watch_restart(d->watch);
+}
+
 /* --- the unit is watched */
 
 static void on_changed(void *userdata)
@@ -120,6 +150,10 @@ static void on_changed(void *userdata)
         d->ending = ending;
         if (d->active)
                 request_step(d);
+        else if (d->undo_pid && d->undo_pid != pid)
+                start_again(d, pid);
+        else if (pid != 0 || unit_watch_refusal(d->watch))
+                end_undo(d);
 }
 
 static void wait_until(Drainer *d, uint64_t until_usec)
@@ -185,6 +219,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
         if (d->active)
                 unit_watch_look(d->watch);
+        else
+                end_undo(d);
         request_step(d);
         return 0;
 }
@@ -232,6 +268,7 @@ static void begin(Drainer *d, DrainTimes times)
         drain_bind(&d->progress, d->active, times);
         if (!d->active)
                 unit_watch_look(d->watch);
+        d->undo_pid = 0;
         d->active = true;
         request_step(d);
 }
@@ -246,6 +283,8 @@ void drainer_begin(Drainer *d, DrainTimes times, DrainDone done, void *userdata)
 void drainer_cancel(Drainer *d)
 {
         d->done = NULL;
+        if (d->active)
+                remember_undo(d);
         d->active = false;
         (void)sd_event_source_set_enabled(d->timer_source, SD_EVENT_OFF);
 }
@@ -267,12 +306,26 @@ void drainer_bound(Drainer *d, uint64_t limit_usec)
         begin(d, drain_budget(now().boottime_usec, limit_usec, USEC_INFINITY, 0));
 }
 
-void drainer_undo(Drainer *d)
+void drainer_undo(Drainer *d, void (*done)(void *userdata), void *userdata)
 {
+        uint32_t pid;
+        DrainUnit state = unit_watch_state(d->watch, &pid);
+        bool running = state == DRAIN_UNIT_RUNNING && pid == d->progress.quit_pid;
+
+        d->undone = done;
+        d->undone_userdata = userdata;
+        if (!d->may_undo || running)
+                end_undo(d);
         if (!d->may_undo)
                 return;
         d->may_undo = false;
-        log_info(d->log, NULL, "Drain: %s is started again, other runners of this host need it",
-                unit_watch_name(d->watch));
-        unit_watch_start(d->watch);
+        if (running) {
+                log_info(
+                        d->log, NULL, "Drain: %s is started again once its jobs are done", unit_watch_name(d->watch));
+                d->undo_pid = pid;
+                return;
+        }
+        (void)sd_event_source_set_time(d->timer_source, usec_add(now().boottime_usec, DRAIN_UNDO_USEC));
+        (void)sd_event_source_set_enabled(d->timer_source, SD_EVENT_ONESHOT);
+        start_again(d, pid);
 }

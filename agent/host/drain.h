@@ -32,5 +32,8 @@ void drainer_cancel(Drainer *drainer);
 void drainer_watch(Drainer *drainer, void (*stopping)(void *userdata), void *userdata);
 void drainer_bound(Drainer *drainer, uint64_t limit_usec);
 
-/* Starts the unit again, after a drain whose host stays. */
-void drainer_undo(Drainer *drainer);
+/* Starts the unit again, after a drain whose host stays; if the last jobs still run, once they are done. DONE, where
+ * it is not NULL: systemd has heard of it, or would not within DRAIN_UNDO_USEC, or there is nothing to be done now;
+ * it may come at once. */
+#define DRAIN_UNDO_USEC (3 * USEC_PER_SEC)
+void drainer_undo(Drainer *drainer, void (*done)(void *userdata), void *userdata);

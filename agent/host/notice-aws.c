@@ -13,6 +13,7 @@ typedef struct Value {
         NoticeAws *aws;
         const char *path;
         NoticeDecoder decode;
+        HeardSource source;
         Poller *poller;
 } Value;
 
@@ -25,6 +26,7 @@ struct NoticeAws {
         NoticeTrouble trouble;
         AwsToken *token;
         AwsLifecycle *lifecycle; /* NULL: no group takes us down */
+        bool telling;            /* it is being completed */
         CloudNotice termination;
         Value values[3];
 };
@@ -48,7 +50,7 @@ static void on_deadline(void *userdata, uint64_t deadline_usec)
         now_read(&now);
         aws->termination.deadline_usec =
                 deadline_usec == 0 ? 0 : usec_add(now.realtime_usec, usec_sub(deadline_usec, now.boottime_usec));
-        notices_handle(aws->notices, &aws->termination, 1);
+        notices_update(aws->notices, HEARD_AWS_LIFECYCLE, &aws->termination);
 }
 
 static void begin_lifecycle(NoticeAws *aws, const CloudNotice *notice)
@@ -75,14 +77,18 @@ static bool take(void *userdata, Reply *reply)
         notice_trouble(&aws->trouble, aws->log, reply);
         if (reply->transport == TRANSPORT_OK && reply->status == 401)
                 aws_token_refused(aws->token);
+        if (reply->transport == TRANSPORT_OK && reply->status == 404) {
+                (void)notices_hear(aws->notices, value->source, NULL, 0);
+                return true;
+        }
         if (reply->transport != TRANSPORT_OK || reply->status != 200)
-                return reply->transport == TRANSPORT_OK && reply->status == 404;
+                return false;
         now_read(&now);
         notice_context_begin(&context, reply->date, now);
         if (value->decode(reply->body, &context, notices, &n) < 0)
                 return false;
         notice_context_end(&context, now, notices, n);
-        notices_handle(aws->notices, notices, n);
+        (void)notices_hear(aws->notices, value->source, notices, n);
         for (size_t i = 0; i < n; i++)
                 if (notices[i].kind == CLOUD_NOTICE_TERMINATION)
                         begin_lifecycle(aws, &notices[i]);
@@ -138,14 +144,20 @@ int notice_aws_new(sd_event *event, Http *http, Log *log, Notices *notices, Noti
         aws->log = log;
         aws->notices = notices;
         aws->trouble.cloud = "AWS";
-        aws->values[0] = (Value){.path = "latest/meta-data/spot/instance-action", .decode = notice_decode_aws_action};
+        aws->values[0] = (Value){
+                .path = "latest/meta-data/spot/instance-action",
+                .decode = notice_decode_aws_action,
+                .source = HEARD_AWS_ACTION,
+        };
         aws->values[1] = (Value){
                 .path = "latest/meta-data/autoscaling/target-lifecycle-state",
                 .decode = notice_decode_aws_lifecycle,
+                .source = HEARD_AWS_LIFECYCLE,
         };
         aws->values[2] = (Value){
                 .path = "latest/meta-data/events/recommendations/rebalance",
                 .decode = notice_decode_aws_rebalance,
+                .source = HEARD_AWS_REBALANCE,
         };
         int r = make_parts(aws);
         if (r < 0)
@@ -177,8 +189,20 @@ static void on_completed(void *userdata)
 
 void notice_aws_tell_gone(NoticeAws *aws)
 {
+        aws->telling = aws->lifecycle != NULL;
         if (aws->lifecycle)
                 aws_lifecycle_complete(aws->lifecycle, on_completed, aws);
         else
                 notices_told(aws->notices);
+}
+
+bool notice_aws_would_tell(const NoticeAws *aws)
+{
+        return aws->lifecycle != NULL;
+}
+
+void notice_aws_cancel(NoticeAws *aws, const CloudNotice *notice)
+{
+        if (notice->kind == CLOUD_NOTICE_TERMINATION && !aws->telling)
+                aws->lifecycle = aws_lifecycle_free(aws->lifecycle);
 }

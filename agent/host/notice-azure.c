@@ -78,7 +78,7 @@ static bool take(void *userdata, Reply *reply)
         notice_context_end(&context, now, notices, n);
         if (!azure->telling)
                 keep_pending(azure, notices, n);
-        notices_handle(azure->notices, notices, n);
+        (void)notices_hear(azure->notices, HEARD_AZURE, notices, n);
         return true;
 }
 
@@ -164,4 +164,9 @@ void notice_azure_tell_gone(NoticeAzure *azure)
         azure->telling = true;
         if (azure->n_pending == 0 || send_acknowledgement(azure) < 0)
                 notices_told(azure->notices);
+}
+
+bool notice_azure_would_tell(const NoticeAzure *azure)
+{
+        return azure->n_pending > 0;
 }

@@ -17,6 +17,7 @@ typedef struct Value {
         NoticeGcp *gcp;
         const char *path;
         NoticeDecoder decode;
+        HeardSource source;
         char etag[ETAG_MAX]; /* "": not known, so the value is asked for at once */
         Poller *poller;
 } Value;
@@ -73,7 +74,9 @@ static bool take(void *userdata, Reply *reply)
         if (is_plain(reply->etag))
                 (void)snprintf(value->etag, sizeof(value->etag), "%s", reply->etag);
         notice_context_end(&context, now, notices, n);
-        notices_handle(value->gcp->notices, notices, n);
+        /* Asked at once again, and not only when it changes next. */
+        if (notices_hear(value->gcp->notices, value->source, notices, n))
+                value->etag[0] = 0;
         return true;
 }
 
@@ -101,10 +104,12 @@ int notice_gcp_new(sd_event *event, Http *http, Log *log, Notices *notices, Noti
         gcp->values[0] = (Value){
                 .path = "computeMetadata/v1/instance/preempted",
                 .decode = notice_decode_gcp_preempted,
+                .source = HEARD_GCP_PREEMPTED,
         };
         gcp->values[1] = (Value){
                 .path = "computeMetadata/v1/instance/maintenance-event",
                 .decode = notice_decode_gcp_maintenance,
+                .source = HEARD_GCP_MAINTENANCE,
         };
         int r = make_endpoint(&gcp->endpoint);
         for (size_t i = 0; r >= 0 && i < ELEMENTS(gcp->values); i++) {

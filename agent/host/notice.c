@@ -9,22 +9,17 @@
 #define DMI_FOLDER "/sys/class/dmi/id"
 #define DMI_MAX    256
 
-/* Kept to tell news from what was heard before; older ones are forgotten first. */
-#define HEARD_MAX 64
-
 /* A metadata service that fails so often in a row is worth a line. */
 #define TROUBLE_FAILURES 5
 
 struct Notices {
         sd_event *event;
         Log *log;
-        NoticeHandler handler;
-        void *userdata;
+        NoticesHandlers handlers;
         NoticeAws *aws;
         NoticeGcp *gcp;
         NoticeAzure *azure;
-        CloudNotice heard[HEARD_MAX]; /* their deadlines in boottime */
-        size_t n_heard;
+        Heard heard;
 
         NoticesToldDone done; /* NULL: nobody waits */
         void *done_userdata;
@@ -61,8 +56,8 @@ static unsigned detect(void)
         return cloud_detect(&(DmiFacts){vendor, product, bios, tag});
 }
 
-int notices_new(sd_event *event, Http *http, Log *log, unsigned clouds, bool automatic, NoticeHandler handler,
-        void *userdata, Notices **ret)
+int notices_new(sd_event *event, Http *http, Log *log, unsigned clouds, bool automatic,
+        const NoticesHandlers *handlers, Notices **ret)
 {
         _cleanup_(notices_freep) Notices *n = calloc(1, sizeof(*n));
         int r = 0;
@@ -71,8 +66,7 @@ int notices_new(sd_event *event, Http *http, Log *log, unsigned clouds, bool aut
                 return -ENOMEM;
         n->event = sd_event_ref(event);
         n->log = log;
-        n->handler = handler;
-        n->userdata = userdata;
+        n->handlers = *handlers;
         if (automatic)
                 clouds = detect();
         if (clouds & CLOUD_AWS)
@@ -105,39 +99,30 @@ Notices *notices_free(Notices *n)
 
 /* --- hearing */
 
-/* Whether it was not heard before; a new deadline of an old one is news. */
-static bool is_news(Notices *n, const CloudNotice *notice, Now now)
-{
-        CloudNotice kept = *notice;
-
-        /* By the clock that only goes on: a jump of the other one is no news. */
-        kept.deadline_usec = now_to_boottime(now, kept.deadline_usec);
-        for (size_t i = 0; i < n->n_heard; i++) {
-                CloudNotice *old = &n->heard[i];
-
-                if (!cloud_notice_same(old, notice))
-                        continue;
-                bool news = cloud_notice_is_news(old, &kept);
-                if (news)
-                        *old = kept;
-                return news;
-        }
-        if (n->n_heard == HEARD_MAX) {
-                memmove(n->heard, n->heard + 1, (HEARD_MAX - 1) * sizeof(*n->heard));
-                n->n_heard--;
-        }
-        n->heard[n->n_heard++] = kept;
-        return true;
-}
-
-void notices_handle(Notices *n, const CloudNotice *list, size_t count)
+void notices_update(Notices *n, HeardSource source, const CloudNotice *notice)
 {
         Now now;
 
         now_read(&now);
+        if (heard_is_news(&n->heard, source, notice, now))
+                n->handlers.heard(n->handlers.userdata, notice);
+}
+
+bool notices_hear(Notices *n, HeardSource source, const CloudNotice *list, size_t count)
+{
+        CloudNotice cancelled;
+        Now now;
+
+        now_read(&now);
+        bool missing = heard_count_missing(&n->heard, source, list, count, now);
+        while (heard_take_cancelled(&n->heard, source, now, &cancelled)) {
+                if (n->aws)
+                        notice_aws_cancel(n->aws, &cancelled);
+                n->handlers.cancelled(n->handlers.userdata, &cancelled, heard_takes_host(&n->heard));
+        }
         for (size_t i = 0; i < count; i++)
-                if (is_news(n, &list[i], now))
-                        n->handler(n->userdata, &list[i]);
+                notices_update(n, source, &list[i]);
+        return missing;
 }
 
 void notice_trouble(NoticeTrouble *trouble, Log *log, const Reply *reply)
@@ -190,6 +175,11 @@ void notices_told(Notices *n)
 {
         if (n->n_telling > 0 && --n->n_telling == 0)
                 finish(n);
+}
+
+bool notices_would_tell(const Notices *n)
+{
+        return (n->aws && notice_aws_would_tell(n->aws)) || (n->azure && notice_azure_would_tell(n->azure));
 }
 
 void notices_tell_gone(Notices *n, NoticesToldDone done, void *userdata)

@@ -5,21 +5,27 @@
 #include <systemd/sd-event.h>
 
 #include "agent/base/log.h"
-#include "agent/core/notice.h"
+#include "agent/core/heard.h"
 #include "agent/http.h"
 
 typedef struct Notices Notices;
 
-/* A notice that is new, or has a new deadline. From the loop; must not free the Notices. */
-typedef void (*NoticeHandler)(void *userdata, const CloudNotice *notice);
+/* From the loop; must not free the Notices. */
+typedef struct NoticesHandlers {
+        /* A notice that is new, or has a nearer deadline. */
+        void (*heard)(void *userdata, const CloudNotice *notice);
+        /* A notice that would have taken the host is told no more. OTHERS: another one still is. */
+        void (*cancelled)(void *userdata, const CloudNotice *notice, bool others);
+        void *userdata;
+} NoticesHandlers;
 
 /* All that could be told of our end is told. Exactly once. */
 typedef void (*NoticesToldDone)(void *userdata);
 
 /* CLOUDS: bits of Cloud; with AUTO, instead, the one that this machine's firmware names, found without asking
  * anybody. HTTP and LOG are borrowed. Nothing at all is started where there is no cloud. */
-int notices_new(sd_event *event, Http *http, Log *log, unsigned clouds, bool automatic, NoticeHandler handler,
-        void *userdata, Notices **ret);
+int notices_new(sd_event *event, Http *http, Log *log, unsigned clouds, bool automatic,
+        const NoticesHandlers *handlers, Notices **ret);
 Notices *notices_free(Notices *notices);
 DEFINE_CLEANUP(Notices, notices_free)
 
@@ -28,10 +34,17 @@ DEFINE_CLEANUP(Notices, notices_free)
 #define NOTICES_TELL_USEC (10 * USEC_PER_SEC)
 void notices_tell_gone(Notices *notices, NoticesToldDone done, void *userdata);
 
+/* Whether there is anything to tell: a cloud that was told of our end takes the host at once. */
+bool notices_would_tell(const Notices *notices);
+
 /* --- for the clouds' own files */
 
-/* Hands on what a reply tells. */
-void notices_handle(Notices *notices, const CloudNotice *list, size_t n);
+/* Hands on what a SOURCE's answer tells, all of it. True: something is missing that it told before, so ask again
+ * soon. */
+bool notices_hear(Notices *notices, HeardSource source, const CloudNotice *list, size_t n);
+
+/* More is known of a notice of SOURCE. */
+void notices_update(Notices *notices, HeardSource source, const CloudNotice *notice);
 
 /* A cloud is done with telling. */
 void notices_told(Notices *notices);
@@ -49,6 +62,10 @@ int notice_aws_new(sd_event *event, Http *http, Log *log, Notices *notices, Noti
 NoticeAws *notice_aws_free(NoticeAws *aws);
 DEFINE_CLEANUP(NoticeAws, notice_aws_free)
 void notice_aws_tell_gone(NoticeAws *aws);
+bool notice_aws_would_tell(const NoticeAws *aws);
+
+/* The notice is told no more: heartbeats for it end. */
+void notice_aws_cancel(NoticeAws *aws, const CloudNotice *notice);
 
 typedef struct NoticeGcp NoticeGcp;
 int notice_gcp_new(sd_event *event, Http *http, Log *log, Notices *notices, NoticeGcp **ret);
@@ -60,3 +77,4 @@ int notice_azure_new(sd_event *event, Http *http, Log *log, Notices *notices, No
 NoticeAzure *notice_azure_free(NoticeAzure *azure);
 DEFINE_CLEANUP(NoticeAzure, notice_azure_free)
 void notice_azure_tell_gone(NoticeAzure *azure);
+bool notice_azure_would_tell(const NoticeAzure *azure);

@@ -417,9 +417,9 @@ void unit_watch_stop(UnitWatch *w)
         act(w, "StopUnit", "ss", "replace", 0);
 }
 
-void unit_watch_start(UnitWatch *w)
+void unit_watch_restart(UnitWatch *w)
 {
-        act(w, "StartUnit", "ss", "replace", 0);
+        act(w, "RestartUnit", "ss", "replace", 0);
 }
 
 const char *unit_watch_refusal(const UnitWatch *w)

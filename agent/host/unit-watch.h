@@ -29,7 +29,7 @@ void unit_watch_look(UnitWatch *watch);
 /* The signal goes to the main process only. What becomes of it shows in the view, or in unit_watch_refusal(). */
 void unit_watch_kill(UnitWatch *watch, int number);
 void unit_watch_stop(UnitWatch *watch);
-void unit_watch_start(UnitWatch *watch);
+void unit_watch_restart(UnitWatch *watch);
 
 /* Why the last action was refused; NULL: it was not. */
 const char *unit_watch_refusal(const UnitWatch *watch);

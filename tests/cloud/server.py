@@ -1,7 +1,7 @@
 """What the stand-ins for the clouds' metadata services share: a server in a thread that notes who asked for what, and when.
 
-A stand-in's `reply` gives (status, headers, body). Faults come first: `hang` answers nobody, `status` answers all with
-that number.
+A stand-in's `reply` gives (status, headers, body). Faults come first: `hang` answers nobody, `lost` not those whose path
+holds it, `status` answers all with that number.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Server:
         self.requests: list[Request] = []
         self.changed = threading.Condition()
         self.hang = False
+        self.lost = ""
         self.status = 0
         self.clock = 0.0  # how far its clock is ahead of this machine's, in seconds
         self.closing = False
@@ -48,7 +49,7 @@ class Server:
                 with outer.changed:
                     outer.requests.append(request)
                     outer.changed.notify_all()
-                    outer.changed.wait_for(lambda: not outer.hang or outer.closing)
+                    outer.changed.wait_for(lambda: not outer.hang and not (outer.lost and outer.lost in self.path) or outer.closing)
                     if outer.closing:
                         self.close_connection = True
                         return

@@ -97,6 +97,13 @@ class Systemd:
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
+    def hang_up(self) -> None:
+        """The bus goes: nobody listens any more, and who is connected hears the end."""
+        self.close()
+        for client in list(self.clients):
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
     def wait_killed(self, count: int, timeout: float = 30) -> list[tuple[str, str, int]]:
         with self.changed:
             if not self.changed.wait_for(lambda: len(self.killed) >= count, timeout):
@@ -212,11 +219,14 @@ class Systemd:
             return "o", self.path_of(arguments[0])
         if member in ("AddMatch", "RemoveMatch", "Subscribe"):
             return ()
-        if member in ("StopUnit", "StartUnit") and self.service:
+        if member in ("StopUnit", "RestartUnit") and self.service:
             with self.changed:
                 self.killed.append((arguments[0], member, 0))
                 self.changed.notify_all()
-            getattr(self.service, "stop" if member == "StopUnit" else "start")()
+            if member == "StopUnit" or self.service.pid:
+                self.service.stop()
+            if member == "RestartUnit":
+                self.service.start()
             return "o", "/job/1"
         if member == "Get":
             properties: dict[str, tuple[str, Any]] = {

@@ -3,68 +3,17 @@
 """The three clouds announce the end of an instance: no more jobs at once, nothing left at GitLab before the deadline."""
 
 import email.utils
-import os
 import signal
-import sys
 import time
-import unittest
 
-from case import DONE, Case
-from gitlab_runner import GitLabRunner
-from host import TOP
+from case import DONE
+from clouds import Cloud, rfc3339
 
-sys.path.insert(0, os.path.join(TOP, "tests", "cloud"))
+from aws import Aws, hooks
+from azure import Azure
+from gcp import Gcp
 
-from aws import Aws, hooks  # noqa: E402
-from azure import Azure  # noqa: E402
-from gcp import Gcp  # noqa: E402
-
-from report import main  # noqa: E402
-
-
-def rfc3339(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-
-
-class Cloud(Case):
-    def begin(self, cloud, jobs: bool = True, **agent):
-        self.cloud = self.enterContext(cloud())
-        name = cloud.__name__.lower()
-        self.host.environment.update({
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.cloud.url, "AWS_ENDPOINT_URL_AUTO_SCALING": self.cloud.url,
-            "GCE_METADATA_HOST": self.cloud.place, "AZURE_METADATA_ENDPOINT": self.cloud.url,
-        })
-        self.runner = self.enterContext(GitLabRunner(self.host.systemd, jobs=jobs))
-        self.hook = os.path.join(self.host.path, "hook")
-        with open(self.hook, "w", encoding="utf-8") as f:
-            f.write(f'#!/bin/sh\necho "$* $RUNNER_REGISTRAR_REFERENCE" >>{self.hook}.said\n')
-        os.chmod(self.hook, 0o700)
-        self.agent = self.enrolled_agent(agent={"termination": name, "hook": self.hook, **agent})
-        return self.cloud
-
-    def signals(self):
-        return [what if what.endswith("Unit") else number
-                for _, what, number in self.host.systemd.killed if number != signal.SIGHUP]
-
-    def hooked(self):
-        with open(self.hook + ".said", encoding="utf-8") as f:
-            return f.read().splitlines()
-
-    def wait_withdrawn(self, before: float):
-        """All of it, before the deadline; then the agent waits to be told to go."""
-        self.agent.wait_state("withdrawn")
-        self.assertLess(time.monotonic(), before)
-        self.assert_nothing_left()
-        self.assertIsNone(self.agent.process.poll())
-
-    def assert_polite(self, path: str, wait: bool = False):
-        """At most once a second; at least every five where nothing is waited for."""
-        times = [request.at for request in self.cloud.asked(path) if request.method != "POST"]
-        gaps = [later - earlier for earlier, later in zip(times, times[1:])]
-        self.assertGreater(len(gaps), 0)
-        self.assertGreater(min(gaps), 0.9, path)
-        if not wait:
-            self.assertLess(max(gaps), 5.5, path)
+from report import main
 
 
 class AtAws(Cloud):
@@ -91,11 +40,6 @@ class AtAws(Cloud):
         self.runner.finish_jobs()
         self.wait_withdrawn(at + 20)
         self.assertEqual(self.signals(), [signal.SIGQUIT, "StopUnit"])
-
-    def test_deadline_that_is_past(self):
-        aws = self.begin(Aws)
-        at = aws.set(action={"action": "terminate", "time": rfc3339(-3600)})
-        self.wait_withdrawn(at + 8)
 
     def test_gitlab_down(self):
         aws = self.begin(Aws, jobs=False)
@@ -172,66 +116,93 @@ class AtAws(Cloud):
         self.assert_nothing_left()
 
 
-class BadDays(Cloud):
-    def test_token_is_renewed_when_it_is_refused(self):
+class Cancelled(Cloud):
+    def assert_stays(self, runner):
+        """The runner was never touched, and gitlab-runner is up again."""
+        self.agent.wait_said("this host stays as it is")
+        self.host.systemd.wait_killed(2)
+        self.agent.wait_said("is started again, runners")
+        self.assertEqual(self.agent.runner()["state"], "registered")
+        self.assertEqual([r["id"] for r in self.gitlab.runners()], [runner["id"]])
+        self.assertIn("RestartUnit", self.signals())
+        self.assertEqual(self.runner.state, "active")
+        self.hook_said("cancelled")
+        self.run_command("verify")
+
+    def hook_said(self, word):
+        self.agent.wait_status(lambda r: any(line.startswith(word) for line in self.hooked()))
+
+    def test_azure_while_jobs_run(self):
+        azure = self.begin(Azure)
+        runner = self.gitlab.runners()[0]
+        not_before = email.utils.formatdate(time.time() + 600, usegmt=True)
+        azure.set(events=[Azure.event("Terminate", not_before=not_before)])
+        self.runner.wait_said("no new jobs")
+        azure.set(events=[])
+        self.agent.wait_said("The cloud announces no more: termination (602D9444)")
+        # Its jobs end first, and only then it is started again.
+        self.assertEqual(self.signals(), [signal.SIGQUIT])
+        self.assertTrue(self.runner.pid)
+        self.runner.finish_jobs()
+        self.assert_stays(runner)
+        self.assertEqual(azure.acknowledged, [])
+        # Announced once more it is as new.
+        azure.set(events=[Azure.event("Terminate", not_before=not_before)])
+        self.runner.wait_said("no new jobs", times=2)
+        self.runner.finish_jobs()
+        self.agent.wait_state("withdrawn")
+        self.agent.wait_said("Azure was told")
+        self.assert_nothing_left()
+
+    def test_auto_scaling_takes_another_instance(self):
+        aws = self.begin(Aws)
+        runner = self.gitlab.runners()[0]
+        aws.set(lifecycle="Terminated", hooks=hooks("runner-registrar", heartbeat=15))
+        aws.wait_asked("RecordLifecycleActionHeartbeat")
+        aws.set(lifecycle="InService")
+        self.agent.wait_said("The cloud announces no more: termination")
+        self.runner.finish_jobs()
+        self.assert_stays(runner)
+        heartbeats = len(aws.asked("RecordLifecycleActionHeartbeat"))
+        aws.wait_asked("target-lifecycle-state", len(aws.asked("target-lifecycle-state")) + 6)
+        self.assertEqual(len(aws.asked("RecordLifecycleActionHeartbeat")), heartbeats)
+        self.assertEqual(aws.asked("CompleteLifecycleAction"), [])
+
+    def test_one_of_two_leaves_the_other(self):
+        aws = self.begin(Aws)
+        aws.set(lifecycle="Terminated", action={"action": "terminate", "time": rfc3339(25)})
+        self.runner.wait_said("no new jobs")
+        aws.wait_asked("RecordLifecycleActionHeartbeat")
+        at = aws.set(action=None)
+        self.agent.wait_said("announces no more: preemption (spot terminate); another notice stands")
+        self.wait_withdrawn(at + 25)
+        aws.wait_asked("CompleteLifecycleAction")
+
+    def test_after_all_is_withdrawn_the_host_enrols_anew(self):
+        """As a hibernated instance does that comes back."""
         aws = self.begin(Aws, jobs=False)
-        aws.wait_asked("spot/instance-action", 2)
-        aws.set(valid="something else")
-        aws.wait_asked("latest/api/token", 2)
+        first = self.gitlab.runners()[0]
+        at = aws.set(action={"action": "hibernate", "time": rfc3339(20)})
+        self.wait_withdrawn(at + 20)
+        aws.set(action=None)
+        self.agent.wait_said("this host enrols anew")
+        self.gitlab.wait_runners(1, timeout=30)
+        self.agent.wait_state("registered")
+        self.assertNotEqual(self.gitlab.runners()[0]["id"], first["id"])
+        self.assertEqual([entry["token"] for entry in self.host.entries()], [self.gitlab.runners()[0]["token"]])
+        self.assertEqual(self.runner.state, "active")
+        # It hears what comes next as it did before.
         at = aws.set(action={"action": "terminate", "time": rfc3339(20)})
         self.wait_withdrawn(at + 20)
+        self.assertEqual(self.agent.stop(), DONE)
 
-    def test_clock_of_this_host_is_wrong(self):
-        for off in (7200, -7200):
-            with self.subTest(off=off):
-                self.gitlab.reset()
-                aws = self.begin(Aws)
-                aws.set(clock=off)
-                at = aws.set(action={"action": "terminate", "time": rfc3339(20 + off)})
-                self.runner.wait_said("no new jobs")
-                self.assertLess(time.monotonic() - at, 1.5)
-                self.wait_withdrawn(at + 20)
-                # There was time for jobs, too.
-                self.assertGreater(time.monotonic() - at, 8)
-                self.agent.stop()
-
-    def test_401_for_ever(self):
+    def test_metadata_that_fails_cancels_nothing(self):
         aws = self.begin(Aws)
-        aws.set(status=401)
-        aws.wait_asked("latest/api/token", 7, timeout=60)
-        self.agent.wait_said("answers 401")
-        self.assert_polite("latest/api/token")
-        self.assertEqual(self.agent.output().count("answers 401"), 1)
-        self.assertEqual(self.agent.runner()["state"], "registered")
-
-    def test_hangs(self):
-        for cloud, path in ((Aws, "latest/api/token"), (Azure, "metadata/")):
-            with self.subTest(cloud=cloud.__name__):
-                self.gitlab.reset()
-                self.begin(cloud)
-                mark = len(self.cloud.requests)
-                self.cloud.set(hang=True)
-                # As long as it hangs, everything else goes on.
-                self.run_command("verify")
-                self.cloud.wait_asked("", mark + 4, timeout=60)
-                at = self.cloud.set(hang=False)
-                self.cloud.set(**({"action": {"action": "terminate", "time": rfc3339(30)}} if cloud is Aws else
-                                  {"events": [Azure.event("Preempt", not_before=email.utils.formatdate(time.time() + 30, usegmt=True))]}))
-                self.wait_withdrawn(at + 30)
-                self.agent.stop()
-
-    def test_none_asks_nobody(self):
-        aws = self.begin(Aws, termination="none")
-        self.run_command("verify")
-        self.assertEqual(aws.requests, [])
-
-    @unittest.skipIf(any(os.path.exists(p) and v in open(p, encoding="utf-8").read() for p, v in (
-        ("/sys/class/dmi/id/sys_vendor", "Amazon"), ("/sys/class/dmi/id/product_name", "Google Compute"),
-        ("/sys/class/dmi/id/chassis_asset_tag", "7783-7084"))), "this machine is one of a cloud")
-    def test_auto_asks_nobody_on_bare_metal(self):
-        aws = self.begin(Aws, termination="auto")
-        self.run_command("verify")
-        self.assertEqual(aws.requests, [])
+        at = aws.set(action={"action": "terminate", "time": rfc3339(15)})
+        self.runner.wait_said("no new jobs")
+        aws.set(status=500)
+        self.wait_withdrawn(at + 15)
+        self.assertNotIn("announces no more", self.agent.output())
 
 
 class AtGoogle(Cloud):
@@ -280,6 +251,15 @@ class AtAzure(Cloud):
         self.agent.wait_said("Azure was told")
         self.assert_nothing_left()
         self.assertEqual(azure.acknowledged, ["602D9444"])
+
+    def test_told_that_we_are_gone_nothing_is_taken_back(self):
+        azure = self.begin(Azure, jobs=False)
+        azure.set(events=[Azure.event("Preempt", not_before=email.utils.formatdate(time.time() + 20, usegmt=True))])
+        self.agent.wait_said("Azure was told")
+        azure.set(events=[])
+        self.agent.wait_said("it was told already that this host may go")
+        self.assert_nothing_left()
+        self.assertEqual(self.agent.runner()["state"], "withdrawn")
 
     def test_other_events_are_only_told(self):
         azure = self.begin(Azure)

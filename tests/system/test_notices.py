@@ -18,7 +18,7 @@ from aws import Aws, hooks  # noqa: E402
 from azure import Azure  # noqa: E402
 from gcp import Gcp  # noqa: E402
 
-from boots import Boots, main  # noqa: E402
+from boots import CREATING, DELETING, Boots, main  # noqa: E402
 
 RUNNER = "gitlab-runner.service"
 VARIABLES = {
@@ -108,6 +108,37 @@ class Notices(Boots):
         self.assert_left(machine, deadline, "Job failed: aborted")
         machine.wait_said("Azure was told")
         self.assertEqual(self.cloud.acknowledged, ["602D9444"])
+
+    def test_azure_cancels_while_the_job_runs(self):
+        machine = self.on(Azure, 6)
+        runner, mark = self.assert_one_runner(machine), self.gitlab.mark()
+        before = machine.main_process(RUNNER)
+        not_before = email.utils.formatdate(time.time() + 300, usegmt=True)
+        self.notice(machine, 300, events=[Azure.event("Terminate", not_before=not_before)])
+        machine.wait_said("this host stays as it is", after=lambda: self.cloud.set(events=[]))
+        machine.wait_said("Job succeeded", RUNNER)
+        # Long before its RestartSec.
+        self.gitlab.wait_requests(operation="request_job", since=self.gitlab.mark(), timeout=15)
+        self.assertNotIn(machine.main_process(RUNNER), (0, before))
+        self.assertEqual(self.assert_one_runner(machine)["id"], runner["id"])
+        self.assertEqual(self.done(CREATING + DELETING, mark), [])
+        self.assertEqual(self.cloud.acknowledged, [])
+
+    def test_aws_comes_back_from_hibernation(self):
+        machine = self.on(Aws, 2)
+        first = self.assert_one_runner(machine)
+        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 20))
+        deadline = self.notice(machine, 20, action={"action": "hibernate", "time": end})
+        self.assert_left(machine, deadline, "Job succeeded")
+        before = machine.main_process()
+        self.cloud.set(action=None)
+        self.gitlab.wait_runners(1, timeout=20)
+        machine.wait_enrolled()
+        self.assertNotEqual(self.assert_one_runner(machine)["id"], first["id"])
+        self.gitlab.wait_requests(operation="request_job", since=self.gitlab.mark(), timeout=15)
+        self.assertEqual((machine.main_process(), machine.show("NRestarts")), (before, "0"))
+        machine.run("systemctl", "stop", "runner-registrar")
+        self.assert_nothing_left(machine)
 
     def test_azure_terminates_and_is_told_once_the_job_is_done(self):
         machine = self.on(Azure, 4)

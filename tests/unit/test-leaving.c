@@ -158,6 +158,32 @@ static void test_too_late(void **state)
         assert_int_equal(step.deadline_usec, at(3));
 }
 
+static void test_cancelled(void **state)
+{
+        Leaving l = fresh();
+
+        assert_false(leaving_by_cancel(&l));
+        (void)leaving_by_notice(&l, STOP_PREEMPTION, at(60), &limits, NOW);
+        assert_true(leaving_by_cancel(&l));
+        assert_true(!l.begun && !l.withdrawing && l.deadline_usec == USEC_INFINITY);
+        /* What comes after that knows nothing of it. */
+        LeavingStep step = leaving_by_notice(&l, STOP_TERMINATE, USEC_INFINITY, &limits, NOW);
+        assert_int_equal(step.action, LEAVING_DRAIN);
+        assert_int_equal(l.reason, STOP_TERMINATE);
+
+        /* Somebody else stops us, too. */
+        (void)leaving_by_signal(&l);
+        assert_false(leaving_by_cancel(&l));
+        assert_true(l.begun);
+
+        /* The withdrawal has begun. */
+        l = fresh();
+        (void)leaving_by_notice(&l, STOP_PREEMPTION, at(60), &limits, NOW);
+        (void)leaving_drained(&l, &limits, NOW);
+        assert_false(leaving_by_cancel(&l));
+        assert_true(l.withdrawing);
+}
+
 static void test_command(void **state)
 {
         DrainTimes times = leaving_command_drain(USEC_INFINITY, &limits, NOW);
@@ -175,6 +201,7 @@ int main(void)
                 cmocka_unit_test(test_notice),
                 cmocka_unit_test(test_meetings),
                 cmocka_unit_test(test_too_late),
+                cmocka_unit_test(test_cancelled),
                 cmocka_unit_test(test_command),
         };
 
