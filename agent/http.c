@@ -63,6 +63,7 @@ struct Http {
         struct TransferList queued, active, failed;
         unsigned n_active;
         int callback_error; /* why curl was told to give up */
+        bool distrusted;    /* an answer was lost: on connections as they are now, the next may be as well */
         char *user_agent;
         char *ca_folder;
 };
@@ -217,11 +218,17 @@ static void transfer_activate(Transfer *t)
         t->origin->n_active++;
 }
 
+static bool renew_multi(Http *http);
+
 /* Lets those go whose turn it is, in the order they came. */
 static void pump(Http *http)
 {
         Transfer *t, *next;
 
+        /* curl keeps an HTTP/2 connection on which a stream got no answer, and would put the next one on it, and the
+         * next, until the kernel finds out that nobody is there. */
+        if (http->distrusted && http->n_active == 0)
+                http->distrusted = !renew_multi(http);
         for (t = TAILQ_FIRST(&http->queued); t && http->n_active < ACTIVE_MAX; t = next) {
                 next = TAILQ_NEXT(t, others);
                 if (t->origin->n_active < (t->origin->connected ? HOST_ACTIVE_MAX : 1))
@@ -237,6 +244,7 @@ static void deliver(Transfer *t)
         Reply reply = t->reply;
 
         t->reply = (Reply){0};
+        http->distrusted = http->distrusted || reply.transport == TRANSPORT_LOST;
         if (t->origin)
                 origin_note(t->origin, &reply);
         origin_leave(http, t->origin);
@@ -482,11 +490,25 @@ static int set_up_multi(Http *http)
         return bad == CURLM_OK ? 0 : -EOPNOTSUPP;
 }
 
-/* curl closes connections on its own only when it looks for one, so the handle that holds them goes. */
+/* With no transfer in it: curl closes connections on its own only when it looks for one, so the handle that holds
+ * them goes. False: it stays. */
+static bool renew_multi(Http *http)
+{
+        CURLM *old = http->multi;
+
+        if (set_up_multi(http) < 0) {
+                if (http->multi)
+                        (void)curl_multi_cleanup(http->multi);
+                http->multi = old;
+                return false;
+        }
+        (void)curl_multi_cleanup(old);
+        return true;
+}
+
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Http *http = userdata;
-        CURLM *old = http->multi;
 
         if (http->n_own > 0)
                 return 0;
@@ -495,13 +517,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
                 arm_idle(http, IDLE_RETRY_USEC);
                 return 0;
         }
-        if (set_up_multi(http) < 0) {
-                if (http->multi)
-                        (void)curl_multi_cleanup(http->multi);
-                http->multi = old;
-                return 0;
-        }
-        (void)curl_multi_cleanup(old);
+        (void)renew_multi(http);
         return 0;
 }
 

@@ -218,6 +218,15 @@ class Wire:
                 self.assertEqual(run.transports[0::2], ["ok", "ok"])
                 self.assertIn(run.transports[1], ("ok", "lost") if self.http2 else ("ok",))
 
+    def test_a_connection_without_an_answer_is_not_asked_again(self) -> None:
+        """Who listens no more there does not for the next call either."""
+        self.gitlab.fault(operation="verify", kind="hang")
+        run = self.tool("verify", "verify", "verify", timeout=1000)
+        self.assertEqual(run.transports, ["lost", "ok", "ok"])
+        used = [entry["connection"] for entry in self.log()]
+        self.assertNotEqual(used[0], used[1])
+        self.assertEqual(used[1], used[2])
+
     def test_creating_calls_never_wait_in_the_pool(self) -> None:
         """Each has a connection that was never used before: nothing that idled can die under it."""
         self.tool("verify", "register", "register", "create", "reset", "reset_by_id")
