@@ -40,6 +40,11 @@ static bool payable(const Lifecycle *l, const Debt *debt)
          * whose the token is that only stands in config.toml. Who goes again before it could look pays. */
         bool settled = record->state != RUNNER_STATE_UNREGISTERED &&
                        !(record->token && !record->ours && !record->manager_ours);
+        /* gitlab-runner polls with it until config.toml can be written: it would make the manager again. Who goes has
+         * no later. */
+        if (here && !l->stopping && l->state != RUNNER_STATE_WITHDRAWING && lifecycle_working(l) &&
+                entries_hold(l, debt->token) && !entries_hold(l, record->token))
+                return false;
         return debt->token && (l->stopping || !here || !l->plan.configured || settled);
 }
 

@@ -69,7 +69,7 @@ typedef struct Task {
 
 /* In the order of what must not wait. */
 static const Task tasks[] = {
-        {DUE_ENTRIES, true, lifecycle_working, entries_check, "check config.toml"},
+        {DUE_ENTRIES, true, lifecycle_enrolled, entries_check, "check config.toml"},
         {DUE_DISK, false, apply_wanted, apply_start, "write files"},
         {DUE_SOURCE, true, source_applies, source_check, "read the token's source"},
         {DUE_VERIFY, true, lifecycle_working, verify_start, "verify"},
@@ -163,7 +163,7 @@ static Action decide_stop(Lifecycle *l)
         bool time_left = !lifecycle_out_of_time(l);
 
         if (time_left && l->stop.withdraw) {
-                if (!l->stop_entries_tried && lifecycle_working(l) && entries_foreign(l))
+                if (!l->stop_entries_tried && lifecycle_enrolled(l) && entries_foreign(l))
                         return decide_stop_entries(l);
                 if (!l->stop_withdrawn && l->record->token && (l->record->ours || l->record->manager_ours)) {
                         l->stop_withdrawn = true;

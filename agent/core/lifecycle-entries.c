@@ -20,7 +20,7 @@ EntryView entry_view(const Entry *entry)
         };
 }
 
-static bool stands_there(const Lifecycle *l, const Secret *token)
+bool entries_hold(const Lifecycle *l, const Secret *token)
 {
         for (size_t i = 0; token && i < l->n_entries; i++)
                 if (secret_equal(l->entries[i].token, token))
@@ -46,11 +46,45 @@ static void forget_entries(Lifecycle *l)
         l->n_entries = 0;
 }
 
+/* An entry that we could not remove when we withdrew its runner: nobody else's, and dead as far as we know. */
+static bool left_behind(const Lifecycle *l, const Secret *token)
+{
+        const Record *record = l->record;
+
+        for (size_t i = 0; i < record->n_leftovers; i++)
+                if (secret_equal(record->leftovers[i].token, token))
+                        return true;
+        return false;
+}
+
+/* What stands there and was left by this host: owed, as another took its place or it was withdrawn. The power may
+ * have gone before config.toml could be written. */
+static const Secret *left_there(const Lifecycle *l)
+{
+        const Record *record = l->record;
+
+        for (size_t i = 0; i < l->n_entries; i++) {
+                const Secret *token = l->entries[i].token;
+
+                if (left_behind(l, token))
+                        return token;
+                for (size_t k = 0; k < record->n_debts; k++)
+                        if (secret_equal(record->debts[k].token, token) &&
+                                url_equal(record->debts[k].target.url, l->plan.target.url))
+                                return token;
+        }
+        return NULL;
+}
+
 void entries_relist(Lifecycle *l)
 {
-        if (stands_there(l, l->record->token))
+        const Secret *left = left_there(l);
+
+        if (entries_hold(l, l->record->token))
                 set_listed(l, l->record->token);
-        else if (!stands_there(l, l->listed))
+        else if (left)
+                set_listed(l, left);
+        else if (!entries_hold(l, l->listed))
                 set_listed(l, NULL);
 }
 
@@ -106,24 +140,13 @@ void entries_forget(Lifecycle *l, const Secret *token)
 
 bool entries_foreign(const Lifecycle *l)
 {
-        return l->n_entries > 0 && !stands_there(l, l->record->token) && !stands_there(l, l->listed);
+        return l->n_entries > 0 && !entries_hold(l, l->record->token) && !entries_hold(l, l->listed);
 }
 
 void entries_give_up(Lifecycle *l, const Secret *token)
 {
-        if (entries_foreign(l) && stands_there(l, token))
+        if (entries_foreign(l) && entries_hold(l, token))
                 set_listed(l, token);
-}
-
-/* An entry that we could not remove when we withdrew its runner: nobody else's, and dead as far as we know. */
-static bool left_behind(const Lifecycle *l, const Secret *token)
-{
-        const Record *record = l->record;
-
-        for (size_t i = 0; i < record->n_leftovers; i++)
-                if (secret_equal(record->leftovers[i].token, token))
-                        return true;
-        return false;
 }
 
 int entries_copy(Lifecycle *l, bool ours)
@@ -227,7 +250,7 @@ Action entries_check(Lifecycle *l)
         if (!entries_foreign(l)) {
                 /* Writing what stands there already changes no byte; anything else is put back. An entry that has
                  * never proved to be ours is left alone. */
-                l->entry_due = l->entry_due || l->record->ours || l->record->manager_ours;
+                l->entry_due = l->entry_due || (l->plan.configured && (l->record->ours || l->record->manager_ours));
                 return act_decide(l);
         }
         /* Copies: the file may change again while GitLab thinks. */

@@ -203,6 +203,9 @@ void lifecycle_spoil(Lifecycle *l, const char *words);
 
 /* Whether a token is enrolled and in use; a refused runner may keep one that is not. */
 bool lifecycle_working(const Lifecycle *l);
+
+/* Whether a token is enrolled, be the runner configured or not. */
+bool lifecycle_enrolled(const Lifecycle *l);
 bool lifecycle_may_rotate(const Lifecycle *l, bool by_hand);
 
 /* Puts a token into the record, and what belongs to this host beside it. Debts for this very token are cancelled;
@@ -257,6 +260,9 @@ int candidate_add(Lifecycle *l, const Candidate *candidate);
 void entries_keep(Lifecycle *l, const EntryView *views, size_t n);
 void entries_written(Lifecycle *l);
 void entries_removed(Lifecycle *l);
+
+/* Whether TOKEN stands there. */
+bool entries_hold(const Lifecycle *l, const Secret *token);
 
 /* Whether a token stands there that nobody has judged yet: nothing is written over it. */
 bool entries_foreign(const Lifecycle *l);

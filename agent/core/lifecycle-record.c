@@ -8,9 +8,14 @@
 /* Orphans that nobody can prove stay until a person looks; they may not fill the place of debts that can be paid. */
 #define ORPHANS_MAX 16
 
+bool lifecycle_enrolled(const Lifecycle *l)
+{
+        return l->record->state == RUNNER_STATE_REGISTERED && l->record->token;
+}
+
 bool lifecycle_working(const Lifecycle *l)
 {
-        return l->plan.configured && l->record->state == RUNNER_STATE_REGISTERED && l->record->token;
+        return l->plan.configured && lifecycle_enrolled(l);
 }
 
 bool lifecycle_may_rotate(const Lifecycle *l, bool by_hand)

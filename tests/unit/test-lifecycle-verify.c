@@ -340,9 +340,37 @@ static void test_nothing_disarms_a_wait(void **state)
         life_end(&life);
 }
 
+/* The power went when a new token was in the state and config.toml still held the old one: that is owed already, and
+ * no newer one, though GitLab takes both. */
+static void test_power_cut_before_a_new_token_reached_the_file(void **state)
+{
+        for (Flow flow = 0; flow < _FLOW_MAX; flow++) {
+                Record *record = life_enrolled(flow, "tok-b");
+                Debt debt = {.kind = flow == FLOW_AUTHENTICATION_TOKEN ? DEBT_MANAGER : DEBT_RUNNER,
+                        .runner_id = 7,
+                        .since_usec = LIFE_START,
+                        .token = life_secret("tok-a")};
+                EntryEdit edit;
+                Life life;
+
+                assert_int_equal(target_copy(&debt.target, &(Target){.url = (char *)LIFE_URL}), 0);
+                assert_int_equal(replace_string(&debt.system_id, "s_0123456789ab"), 0);
+                assert_int_equal(record_add_debt(record, &debt), 0);
+                life_begin(&life, life_plan(flow), record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE});
+                lifecycle_entry_edit(life.l, &edit);
+                assert_string_equal(secret_data(edit.token), "tok-b");
+                assert_string_equal(secret_data(edit.holds), "tok-a");
+                life_check_token(&life, "tok-b");
+                life_end(&life);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_power_cut_before_a_new_token_reached_the_file),
                 cmocka_unit_test(test_lives_a_quiet_week),
                 cmocka_unit_test(test_blanket_errors_change_nothing),
                 cmocka_unit_test(test_blanket_403_changes_nothing),

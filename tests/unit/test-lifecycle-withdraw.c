@@ -434,6 +434,45 @@ static void test_takes_rotation_again(void **state)
         life_end(&life);
 }
 
+/* What was replaced is deleted only when gitlab-runner has what replaces it: a poll would make the manager again. */
+static void test_debt_waits_for_the_file(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {RELOAD, WRITE}, {DONE, READ}, {SECRET("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE},
+                {DONE, WRITE}, {BROKEN, WAIT});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        PLAY(&life, {TIME, WRITE}, {BROKEN, WAIT}, {TIME, WRITE}, {CHANGED, TELL},
+                {TOLD(DONE), SEND(DELETE_MANAGER)});
+        assert_string_equal(secret_data(life.last.arguments.token), "tok-a");
+        life_end(&life);
+}
+
+/* Not configured any more, but still enrolled and handed back: gitlab-runner has rotated, so what is to be withdrawn
+ * lives under the token that it put there. */
+static void test_unconfigured_is_withdrawn_under_its_newer_token(void **state)
+{
+        Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+        Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+        Life life;
+
+        plan.configured = false;
+        plan.rotation = ROTATION_NEVER;
+        record->handed_back = true;
+        life_begin(&life, plan, record);
+        life_learn(&life, "tok-b");
+        PLAY(&life, {START, SEND(VERIFY)});
+        assert_string_equal(secret_data(life.last.arguments.token), "tok-b");
+        PLAY(&life, {ALIVE_ID(42), SAVE}, {DONE, WRITE}, {DONE, WAIT});
+        life_check_token(&life, "tok-b");
+        PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_RUNNER)});
+        assert_string_equal(secret_data(life.last.arguments.token), "tok-b");
+        PLAY(&life, {YES, SAVE}, {DONE, WAIT});
+        assert_true(lifecycle_settled(life.l));
+        life_end(&life);
+}
+
 /* ---- debts ---- */
 
 /* Runners that are not configured any more pay their debts and are done. */
@@ -645,6 +684,8 @@ int main(void)
                 cmocka_unit_test(test_stop_tries_the_disk_once_more),
                 cmocka_unit_test(test_hands_rotation_back),
                 cmocka_unit_test(test_takes_rotation_again),
+                cmocka_unit_test(test_debt_waits_for_the_file),
+                cmocka_unit_test(test_unconfigured_is_withdrawn_under_its_newer_token),
                 cmocka_unit_test(test_unconfigured_pays_and_is_settled),
                 cmocka_unit_test(test_debts_do_not_hold_up_each_other),
                 cmocka_unit_test(test_orphans_do_not_crowd_out_debts),
