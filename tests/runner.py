@@ -268,7 +268,7 @@ class Runner:
             path = os.path.join(tests, folder)
             if not os.path.isdir(path) or folder == "bench":
                 continue
-            needs_build = folder in ("integration", "simulation", "toml", "fuzz", "system")
+            needs_build = folder in ("integration", "simulation", "toml", "fuzz", "system", "faults")
             if needs_build and not built or not needs_build and variant is not MAIN:
                 continue
             # A root to boot has none of the sanitizers' libraries.
