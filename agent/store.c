@@ -14,6 +14,7 @@
 
 struct Store {
         Disk *disk;
+        char *state_dir; /* as configured */
         Folder *folder;
         File *lock;
         void *readable; /* tsearch() tree of the runners whose file is ours to replace, or was not there */
@@ -32,6 +33,9 @@ int store_open(Disk *disk, const char *state_dir, Store **ret, char **reterr)
         if (!store)
                 return -ENOMEM;
         store->disk = disk;
+        store->state_dir = strdup(state_dir);
+        if (!store->state_dir)
+                return -ENOMEM;
         r = folder_open(disk, state_dir, FOLDER_MAKE | FOLDER_TRUSTED, &store->folder, reterr);
         if (r < 0)
                 return r;
@@ -46,6 +50,7 @@ Store *store_free(Store *store)
         tdestroy(store->readable, free);
         (void)file_close(store->lock);
         (void)folder_free(store->folder);
+        free(store->state_dir);
         free(store);
         return NULL;
 }
@@ -323,13 +328,52 @@ static int store_publish(
         return r < 0 ? r : folder_sync(store->folder);
 }
 
+/* What is kept in a folder that nobody finds any more is not kept: its file system may have been unmounted lazily, or
+ * the folder moved away. The lock tells, as it is ours alone. */
+static int store_check_place(Store *store, char **reterr)
+{
+        _cleanup_(folder_freep) Folder *folder = NULL;
+        _cleanup_(file_closep) File *lock = NULL;
+        _cleanup_free_ char *why = NULL;
+        FileInfo ours, there;
+        int r;
+
+        if (!store->lock)
+                return 0;
+        r = folder_open(store->disk, store->state_dir, FOLDER_TRUSTED, &folder, &why);
+        if (r < 0 && r != -ENOENT) {
+                if (reterr)
+                        *reterr = take_ptr(why);
+                return r;
+        }
+        if (r >= 0)
+                r = file_open(folder, LOCK_NAME, 0, 0, &lock);
+        if (r >= 0)
+                r = file_info(lock, &there);
+        if (r >= 0)
+                r = file_info(store->lock, &ours);
+        if (r < 0 && r != -ENOENT)
+                return store_failure(store, reterr, r, "look at", LOCK_NAME);
+        if (r >= 0 && ours.device == there.device && ours.inode == there.inode)
+                return 0;
+        if (reterr &&
+                asprintf(reterr,
+                        "'%s' is not the folder any more that the agent keeps its state in: it was unmounted or "
+                        "moved away; put it back, or restart the agent",
+                        store->state_dir) < 0)
+                *reterr = NULL;
+        return -ESTALE;
+}
+
 int store_prepare(Store *store, const Record *record, char **reterr)
 {
         _cleanup_free_ char *file = NULL, *journal = NULL, *temp = NULL, *journal_temp = NULL;
         _cleanup_secret_ Secret *content = NULL;
         int r;
 
-        r = store_encode(store, record, &file, &content, reterr);
+        r = store_check_place(store, reterr);
+        if (r >= 0)
+                r = store_encode(store, record, &file, &content, reterr);
         if (r >= 0)
                 r = store_file_name(store, record->name, JOURNAL_SUFFIX, &journal, reterr);
         if (r < 0)

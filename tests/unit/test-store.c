@@ -145,6 +145,29 @@ static void test_preparing_is_kept_in_this_order(void **state)
         assert_int_equal(scratch_stat(fixture->scratch, "state/a.journal").st_mode & 07777, 0600);
 }
 
+/* An answer would be kept where the next start does not look. */
+static void test_nothing_is_prepared_in_a_folder_that_is_gone(void **state)
+{
+        Fixture *fixture = *state;
+        _cleanup_(record_freep) Record *record = make_record("a", 1, "glrt-one");
+        _cleanup_free_ char *error = NULL, *at = strdup(scratch_path(fixture->scratch, "state")),
+                            *away = strdup(scratch_path(fixture->scratch, "away"));
+        pid_t pid;
+
+        assert_int_equal(store_lock(fixture->store, &pid, &error), 0);
+        assert_int_equal(rename(at, away), 0);
+        assert_int_equal(store_prepare(fixture->store, record, &error), -ESTALE);
+        assert_non_null(strstr(error, "restart the agent"));
+        free(take_ptr(error));
+        /* Another in its place, as a mountpoint below what was mounted. */
+        assert_int_equal(mkdir(at, 0700), 0);
+        assert_int_equal(store_prepare(fixture->store, record, &error), -ESTALE);
+        free(take_ptr(error));
+        assert_int_equal(rmdir(at), 0);
+        assert_int_equal(rename(away, at), 0);
+        assert_int_equal(store_prepare(fixture->store, record, &error), 0);
+}
+
 static void test_answers_need_nothing_but_a_write_and_a_sync(void **state)
 {
         Fixture *fixture = *state;
@@ -503,6 +526,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_records_come_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_saving_is_kept_in_this_order, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_preparing_is_kept_in_this_order, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_nothing_is_prepared_in_a_folder_that_is_gone, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_answers_need_nothing_but_a_write_and_a_sync, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_lost_journal_is_made_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_torn_answers_are_none, setup, teardown),
