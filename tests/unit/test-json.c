@@ -8,49 +8,7 @@
 #include <cmocka.h>
 
 #include "agent/core/json.h"
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-char *__wrap_strdup(const char *text);
-int __wrap_vasprintf(char **ret, const char *format, va_list arguments);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-char *__real_strdup(const char *text);
-int __real_vasprintf(char **ret, const char *format, va_list arguments);
-
-static unsigned left; /* allocations until the one that fails; 0: none does */
-
-static bool fails(void)
-{
-        return left > 0 && --left == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-        return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-        return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-        return __real_realloc(p, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-        return __real_strdup(text);
-}
-
-int __wrap_vasprintf(char **ret, const char *format, va_list arguments)
-{
-        return __real_vasprintf(ret, format, arguments);
-}
+#include "tests/unit/failing-memory.h"
 
 /* Long keys, so that the text grows while one of them is written: jansson does not look at what comes of that. */
 static json_t *document(void)
@@ -79,10 +37,10 @@ static void test_whole_or_not_at_all(void **state)
                 for (n = 1;; n++) {
                         _cleanup_secret_ Secret *text = NULL;
 
-                        left = n;
+                        memory_left = n;
                         int r = json_write(object, flags[i], &text);
-                        bool failed = left == 0;
-                        left = 0;
+                        bool failed = memory_left == 0;
+                        memory_left = 0;
                         if (!failed) {
                                 assert_int_equal(r, 0);
                                 break;
