@@ -221,8 +221,15 @@ void lifecycle_hear(Lifecycle *l, const Judgement *j)
                 l->has_verdict = true;
                 l->last_verdict = j->verdict;
         }
-        if (!l->calling_there)
+        if (!l->calling_there) {
+                uint64_t away = told(j) ? usec_add(l->now.boottime_usec, told_wait(l, j, &rule)) : 0;
+
+                if (away > l->away_told_usec) {
+                        l->away_told_usec = away;
+                        l->away_told_rule = rule;
+                }
                 return;
+        }
         if (j->server_usec > 0) {
                 l->server_usec = j->server_usec;
                 l->server_heard_usec = l->now.boottime_usec;

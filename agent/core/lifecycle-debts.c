@@ -364,10 +364,11 @@ static Action debts_next(Lifecycle *l)
                         continue;
                 if (lifecycle_out_of_time(l))
                         return debt_unclear(l, "there was no time left for it");
-                /* The one before met the throttle. Who goes tries all the same: there is no later. */
-                if (l->told_usec > l->now.boottime_usec && !withdrawing(l) && !l->stopping &&
-                        url_equal(debt->target.url, l->plan.target.url)) {
-                        keep_for(l, l->told_usec - l->now.boottime_usec, l->told_rule);
+                /* One before met the throttle. Who goes tries all the same: there is no later. */
+                bool here = url_equal(debt->target.url, l->plan.target.url);
+                uint64_t told = usec_sub(here ? l->told_usec : l->away_told_usec, l->now.boottime_usec);
+                if (told > 0 && !withdrawing(l) && !l->stopping) {
+                        keep_for(l, told, here ? l->told_rule : l->away_told_rule);
                         continue;
                 }
                 return debt_begin(l, debt);

@@ -39,6 +39,7 @@ struct Lifecycle {
         Plan plan;
         Random random;
         Record *record;
+        bool taken_up; /* a reload configures again what was configured no more */
         bool state_lost; /* there was no record of ours at start */
         bool system_id_proves;
         char *system_id;
@@ -70,6 +71,8 @@ struct Lifecycle {
         uint64_t server_heard_usec; /* when that was, boottime */
         uint64_t told_usec;         /* GitLab wants no call before */
         const char *told_rule;
+        uint64_t away_told_usec; /* the same of the GitLabs that debts are owed to, all together */
+        const char *away_told_rule;
         uint64_t proof_first_usec; /* of the proofs since the start, boottime; 0: there are older ones */
         uint64_t proof_last_usec;
         uint64_t dice; /* thrown once: how much later than its twins this host rotates */

@@ -73,6 +73,7 @@ Lifecycle *lifecycle_free(Lifecycle *l)
 
 void lifecycle_configure(Lifecycle *l, const Plan *plan)
 {
+        l->taken_up = l->taken_up || (plan->configured && !l->plan.configured);
         l->plan = *plan;
 }
 
@@ -130,6 +131,21 @@ static void start_with_intent(Lifecycle *l)
         l->save_due = true;
 }
 
+/* What is configured is enrolled, and its rotation ours, whatever was before. */
+static void take_up(Lifecycle *l)
+{
+        Record *record = l->record;
+
+        if (l->plan.configured && record->state == RUNNER_STATE_WITHDRAWN) {
+                record->state = RUNNER_STATE_UNREGISTERED;
+                free(take_ptr(record->reason));
+        }
+        if (record->handed_back && l->plan.configured && l->plan.rotation != ROTATION_GITLAB_RUNNER) {
+                record->handed_back = false;
+                l->save_due = l->entry_due = true;
+        }
+}
+
 static void start(Lifecycle *l)
 {
         Record *record = l->record;
@@ -142,16 +158,8 @@ static void start(Lifecycle *l)
                 l->save_due = true; /* before anything happens, or the next start takes the sibling's for ours */
         lifecycle_set_due(l, DUE_ENTRIES, 0, "at start");
         lifecycle_set_due(l, DUE_SOURCE, 0, "at start");
-        if (!l->plan.once) {
-                if (l->plan.configured && record->state == RUNNER_STATE_WITHDRAWN) {
-                        record->state = RUNNER_STATE_UNREGISTERED;
-                        free(take_ptr(record->reason));
-                }
-                if (record->handed_back && l->plan.configured && l->plan.rotation != ROTATION_GITLAB_RUNNER) {
-                        record->handed_back = false;
-                        l->save_due = l->entry_due = true;
-                }
-        }
+        if (!l->plan.once)
+                take_up(l);
         /* Hosts that boot together do not call together. */
         lifecycle_set_due(l, DUE_ENROL, random_below(&l->random, l->plan.retry_min_usec / 2), "at start");
         lifecycle_set_due(l, DUE_VERIFY, random_below(&l->random, l->plan.retry_min_usec / 2), "at start");
@@ -211,6 +219,10 @@ static void note_configured(Lifecycle *l)
 {
         const Record *record = l->record;
 
+        /* Who was withdrawn by `deregister` stays so over a reload; who is configured anew does not. */
+        if (l->taken_up)
+                take_up(l);
+        l->taken_up = false;
         if (record->state == RUNNER_STATE_REFUSED || record->state == RUNNER_STATE_UNREGISTERED)
                 lifecycle_set_due(l, DUE_ENROL, 0, "reload");
         lifecycle_set_due(l, DUE_SOURCE, 0, "reload");

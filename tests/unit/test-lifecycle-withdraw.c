@@ -434,6 +434,31 @@ static void test_takes_rotation_again(void **state)
         life_end(&life);
 }
 
+/* Another GitLab's throttle holds for what is owed there, also when more comes to be owed meanwhile. */
+static void test_debt_elsewhere_waits_as_it_was_told(void **state)
+{
+        Record *record = life_record(FLOW_REGISTRATION_TOKEN);
+        Life life;
+
+        owe(record, DEBT_RUNNER, "https://other.example.com", "tok-1");
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        PLAY(&life, {START, WAIT}, {PASS(USEC_PER_SEC), READ}, {SECRET("GR1348941a"), PREPARE},
+                {DONE, SEND(REGISTER)}, {UNCLEAR, SAVE}, {DONE, SEND(DELETE_RUNNER)}, {BUSY(20 * MINUTE), WAIT});
+        uint64_t told = life.now.boottime_usec + 20 * MINUTE;
+        PLAY(&life, {TIME, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)}, {LOST, SAVE});
+        for (Line line = {DONE, WAIT}; life.now.boottime_usec < told;) {
+                Action action = life_step(&life, &line);
+
+                if (action.kind == ACTION_SEND && action.call == CALL_DELETE_RUNNER)
+                        break;
+                line = action.kind == ACTION_WAIT ? (Line){TIME, WAIT} : (Line){DONE, WAIT};
+                if (action.kind == ACTION_SEND)
+                        line = (Line){UNCLEAR, WAIT};
+        }
+        assert_true(life.now.boottime_usec >= told);
+        life_end(&life);
+}
+
 /* What was replaced is deleted only when gitlab-runner has what replaces it: a poll would make the manager again. */
 static void test_debt_waits_for_the_file(void **state)
 {
@@ -684,6 +709,7 @@ int main(void)
                 cmocka_unit_test(test_stop_tries_the_disk_once_more),
                 cmocka_unit_test(test_hands_rotation_back),
                 cmocka_unit_test(test_takes_rotation_again),
+                cmocka_unit_test(test_debt_elsewhere_waits_as_it_was_told),
                 cmocka_unit_test(test_debt_waits_for_the_file),
                 cmocka_unit_test(test_unconfigured_is_withdrawn_under_its_newer_token),
                 cmocka_unit_test(test_unconfigured_pays_and_is_settled),
