@@ -250,8 +250,9 @@ static int load_record(Roster *roster, const char *name, const RunnerConfig *con
         return r;
 }
 
-static int make_runner(Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryIndex *entries,
-        Runner **ret, char **reterr)
+/* AGENT has the settings that all runners share. */
+static int make_runner(Roster *roster, const Config *agent, const char *name, RunnerConfig *config, bool cloned,
+        const EntryIndex *entries, Runner **ret, char **reterr)
 {
         const RunnerContext *context = roster->context;
         _cleanup_secret_ Secret *template_body = NULL;
@@ -273,8 +274,8 @@ static int make_runner(Roster *roster, const char *name, RunnerConfig *config, b
                 answered = r >= 0;
         } else if (!refused)
                 store_journal_tidy(context->store, name);
-        r = runner_new(context, roster->config, refused ? NULL : config, template_body, record,
-                answered ? &answer : NULL, &runner);
+        r = runner_new(
+                context, agent, refused ? NULL : config, template_body, record, answered ? &answer : NULL, &runner);
         if (r < 0)
                 return r;
         record = NULL;
@@ -287,7 +288,7 @@ static int add_runner(
         Roster *roster, const char *name, RunnerConfig *config, bool cloned, const EntryIndex *entries, char **reterr)
 {
         _cleanup_(runner_freep) Runner *runner = NULL;
-        int r = make_runner(roster, name, config, cloned, entries, &runner, reterr);
+        int r = make_runner(roster, roster->config, name, config, cloned, entries, &runner, reterr);
 
         if (r >= 0)
                 r = add_slot(roster, runner);
@@ -386,24 +387,16 @@ static void end(Slot *slot, RunnerConfig *next, StopPlan plan, uint64_t deadline
 typedef struct Change {
         RunnerConfig *config;
         Secret *template_body;
+        ReloadAction action;
+        Runner *runner; /* to be added */
 } Change;
-
-static int prepare_changes(Roster *roster, const Config *config, Change *changes, char **reterr)
-{
-        for (size_t i = 0; i < config->n_runners; i++) {
-                changes[i].config = config->runners[i];
-                int r = template_file_merge(
-                        roster->context->disk, config->runners[i], &changes[i].template_body, reterr);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
 
 static void free_changes(Change *changes, size_t n)
 {
-        for (size_t i = 0; changes && i < n; i++)
+        for (size_t i = 0; changes && i < n; i++) {
                 (void)secret_free(changes[i].template_body);
+                (void)runner_free(changes[i].runner);
+        }
         free(changes);
 }
 
@@ -417,17 +410,36 @@ static bool slot_configured(const Slot *slot)
         return slot && runner_config(slot->runner);
 }
 
-static int apply_change(Roster *roster, const Config *config, const Change *change, uint64_t deadline_usec,
-        const EntryIndex *entries, char **reterr)
+static int prepare_changes(
+        Roster *roster, const Config *config, const EntryIndex *entries, Change *changes, char **reterr)
+{
+        for (size_t i = 0; i < config->n_runners; i++) {
+                RunnerConfig *runner = config->runners[i];
+                const Slot *slot = find_slot(roster, runner->name);
+                int r = template_file_merge(roster->context->disk, runner, &changes[i].template_body, reterr);
+
+                changes[i].config = runner;
+                changes[i].action =
+                        reload_decide(slot_url(slot), slot_configured(slot), slot && slot->ending, runner->url);
+                if (r >= 0 && changes[i].action == RELOAD_ADD)
+                        r = make_runner(
+                                roster, config, runner->name, runner, false, entries, &changes[i].runner, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int apply_change(Roster *roster, const Config *config, Change *change, uint64_t deadline_usec)
 {
         Slot *slot = find_slot(roster, change->config->name);
         int r = 0;
 
-        switch (reload_decide(slot_url(slot), slot_configured(slot), slot && slot->ending, change->config->url)) {
+        switch (change->action) {
         case RELOAD_ADD:
-                r = add_runner(roster, change->config->name, change->config, false, entries, reterr);
+                r = add_slot(roster, change->runner);
                 if (r >= 0)
-                        runner_start(roster_find(roster, change->config->name));
+                        runner_start(take_ptr(change->runner));
                 return r;
         case RELOAD_REPLACE:
                 end(slot, change->config, (StopPlan){}, deadline_usec);
@@ -459,12 +471,12 @@ int roster_reload(Roster *roster, const Config *config, StopPlan withdraw, uint6
         _cleanup_(entry_list_freep) EntryList *entries = NULL;
         _cleanup_(entry_index_done) EntryIndex index = {};
         Change *changes = calloc(config->n_runners + 1, sizeof(*changes));
-        int r = changes ? prepare_changes(roster, config, changes, reterr) : -ENOMEM;
+        int r = changes ? entries_load(roster->context->entries, &entries, reterr) : -ENOMEM;
 
         if (r >= 0)
-                r = entries_load(roster->context->entries, &entries, reterr);
-        if (r >= 0)
                 r = entry_index_make(entries, &index);
+        if (r >= 0)
+                r = prepare_changes(roster, config, &index, changes, reterr);
         if (r < 0) {
                 free_changes(changes, config->n_runners);
                 return r;
@@ -472,12 +484,11 @@ int roster_reload(Roster *roster, const Config *config, StopPlan withdraw, uint6
         roster->config = config;
         end_unconfigured(roster, config, withdraw, deadline_usec);
         for (size_t i = 0; i < config->n_runners; i++) {
-                _cleanup_free_ char *why = NULL;
-                int k = apply_change(roster, config, &changes[i], deadline_usec, &index, &why);
+                int k = apply_change(roster, config, &changes[i], deadline_usec);
 
                 if (k < 0)
                         log_error(roster->context->log, LOG_FIELDS(.runner = changes[i].config->name),
-                                "runner '%s': %s", changes[i].config->name, why ? why : strerror(-k));
+                                "runner '%s': %s", changes[i].config->name, strerror(-k));
         }
         free_changes(changes, config->n_runners);
         return 0;

@@ -296,6 +296,20 @@ class State(Case):
     def test_empty(self):
         self.spoil(lambda text: b"")
 
+    def test_of_a_new_runner_that_can_not_be_read(self):
+        """A reload is as a whole or not at all: the new runner would be missing, and nobody try it again."""
+        agent = self.enrolled_agent()
+        in_the_way = os.path.join(self.host.state_dir, "build-2.json")
+        os.mkdir(in_the_way)
+        self.host.configure(name="build-2", append=True, registration_token="instance")
+        agent.send(signal.SIGHUP)
+        agent.wait_said("keeping the old configuration")
+        self.assertIn("build-2.json", agent.output())
+        os.rmdir(in_the_way)
+        agent.send(signal.SIGHUP)
+        agent.wait_quiet("build-2")
+        self.assertEqual(len(self.gitlab.runners()), 2)
+
     def test_a_second_agent_says_so_and_ends(self):
         agent = self.enrolled_agent()
         done = self.host.command("run")
