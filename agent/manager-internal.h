@@ -81,6 +81,7 @@ void manager_runner_changed(void *userdata, Runner *runner);
 void manager_runner_noticed(void *userdata, Runner *runner, Notice notice);
 void manager_hook_told(void *userdata);
 void manager_publish(Manager *m);
+int manager_on_publish(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* manager-stop.c: the way out, by signal or by the cloud's notice; ends the loop once all is done. */
 int manager_on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata);

@@ -93,7 +93,7 @@ void manager_publish(Manager *m)
         m->publish_after_usec = after.boottime_usec + PUBLISH_REST * (after.boottime_usec - before.boottime_usec);
 }
 
-static int on_publish(sd_event_source *source, uint64_t usec, void *userdata)
+int manager_on_publish(sd_event_source *source, uint64_t usec, void *userdata)
 {
         manager_publish(userdata);
         return 0;
@@ -113,12 +113,6 @@ static void publish_soon(Manager *m)
 
 static void publish_later(Manager *m)
 {
-        if (!m->publish_source) {
-                if (sd_event_add_time(m->event, &m->publish_source, CLOCK_BOOTTIME, m->publish_after_usec,
-                            USEC_PER_MSEC, on_publish, m) < 0)
-                        manager_publish(m);
-                return;
-        }
         int enabled = SD_EVENT_OFF;
         (void)sd_event_source_get_enabled(m->publish_source, &enabled);
         if (enabled != SD_EVENT_OFF)

@@ -103,6 +103,12 @@ static int make_services(Manager *m)
         /* After all runners of this turn have moved. */
         if (r >= 0)
                 r = sd_event_source_set_priority(m->changed_source, SD_EVENT_PRIORITY_NORMAL + 20);
+        /* Beforehand, as it is for times when there may be no memory. */
+        if (r >= 0)
+                r = sd_event_add_time(
+                        m->event, &m->publish_source, CLOCK_BOOTTIME, 0, USEC_PER_MSEC, manager_on_publish, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->publish_source, SD_EVENT_OFF);
         return r;
 }
 
