@@ -358,10 +358,12 @@ static int url_place(const char *url, char **ret)
         CURLU *parsed = curl_url();
         if (!parsed)
                 return -ENOMEM;
-        if (curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                curl_url_get(parsed, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-                curl_url_get(parsed, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-                asprintf(ret, "%s:%s", host, port) < 0) {
+        CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url, 0);
+        if (code == CURLUE_OK)
+                code = curl_url_get(parsed, CURLUPART_HOST, &host, 0);
+        if (code == CURLUE_OK)
+                code = curl_url_get(parsed, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
+        if (code == CURLUE_OUT_OF_MEMORY || (code == CURLUE_OK && asprintf(ret, "%s:%s", host, port) < 0)) {
                 *ret = NULL;
                 r = -ENOMEM;
         }
