@@ -24,6 +24,7 @@ struct Roster {
         Slot *slots; /* sorted by name */
         size_t n;
         size_t allocated;
+        bool stopping; /* nothing begins any more */
 };
 
 int roster_new(const RunnerContext *context, Roster **ret)
@@ -357,6 +358,7 @@ void roster_entries(Roster *roster, const EntryList *list)
 
 void roster_stop(Roster *roster, StopPlan plan, uint64_t deadline_usec)
 {
+        roster->stopping = true;
         for (size_t i = 0; i < roster->n; i++)
                 runner_stop(roster->slots[i].runner, plan, deadline_usec);
 }
@@ -542,9 +544,11 @@ void roster_tidy(Roster *roster)
         for (size_t i = roster->n; i > 0; i--) {
                 Slot *slot = &roster->slots[i - 1];
 
-                if (slot->ending && runner_stopped(slot->runner))
-                        follow(roster, i - 1);
-                else if (!runner_config(slot->runner) && lifecycle_settled(runner_lifecycle(slot->runner))) {
+                /* What was to take its place begins with the next start. */
+                if (slot->ending && runner_stopped(slot->runner)) {
+                        if (!roster->stopping)
+                                follow(roster, i - 1);
+                } else if (!runner_config(slot->runner) && lifecycle_settled(runner_lifecycle(slot->runner))) {
                         (void)store_forget(roster->context->store, runner_name(slot->runner), NULL);
                         remove_slot(roster, i - 1);
                 }
