@@ -91,7 +91,7 @@ def check_words(place: Place, point: Point, outcome: Outcome) -> list[str]:
     # The number has come to mean another call, which the error may not even fit.
     if outcome.hit and outcome.hit.what != point.call.what:
         return []
-    if of_talk(point) or UNSENT in outcome.said:
+    if of_talk(point) or UNSENT in outcome.said or "tls_ca_file" in outcome.said:
         words = ("127.0.0.1", "ca.pem", UNSENT, os.strerror(point.errno or 0))
         return [] if any(word in outcome.said for word in words) else ["it does not say what failed"]
     return [] if explains(place, point, outcome) else ["it does not say what failed, where, and why"]
