@@ -112,22 +112,34 @@ static void on_notice(void *userdata, const CloudNotice *notice)
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }
 
+/* What becomes of a notice's end, in words. */
+static const char *take_back(Manager *m, bool others)
+{
+        if (others)
+                return "another notice stands";
+        if (leave_may_exit(m->leave))
+                return "the agent was told to stop, too";
+        if (leave_by_cancel(m->leave)) {
+                m->stopping = m->taken = false;
+                /* What systemd was told is that we wait for jobs. */
+                free(take_ptr(m->status_text));
+                return "this host stays as it is";
+        }
+        if (m->gone)
+                return "it was told already that this host may go";
+        m->back = true;
+        return "this host enrols anew";
+}
+
 static void on_cancelled(void *userdata, const CloudNotice *notice, bool others)
 {
         Manager *m = userdata;
-        bool stays = !others && m->taken && leave_by_cancel(m->leave);
 
-        if (stays)
-                m->stopping = m->taken = false;
-        else if (!others && m->taken && !m->gone)
-                m->back = true;
+        if (!m->taken)
+                return;
         log_message(m->log, LOG_INFO, LOG_FIELDS(.message_id = MESSAGE_ID_CLOUD_NOTICE),
                 "The cloud announces no more: %s (%s); %s", cloud_notice_kind_to_string(notice->kind),
-                notice->reference,
-                others    ? "another notice stands"
-                : stays   ? "this host stays as it is"
-                : m->back ? "this host enrols anew"
-                          : "it was told already that this host may go");
+                notice->reference, take_back(m, others));
         hook_tell_notice(m->hook, "cancelled", "", notice->reference);
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }

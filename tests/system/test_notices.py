@@ -116,6 +116,7 @@ class Notices(Boots):
         not_before = email.utils.formatdate(time.time() + 300, usegmt=True)
         self.notice(machine, 300, events=[Azure.event("Terminate", not_before=not_before)])
         machine.wait_said("this host stays as it is", after=lambda: self.cloud.set(events=[]))
+        self.assertEqual(machine.show("StatusText"), "1 registered")
         machine.wait_said("Job succeeded", RUNNER)
         # Long before its RestartSec.
         self.gitlab.wait_requests(operation="request_job", since=self.gitlab.mark(), timeout=15)
