@@ -224,6 +224,8 @@ static int make_record(Record **ret)
                 record->intent.since_usec = NOW_USEC;
                 r = record_add_debt(record, &debt);
         }
+        if (r >= 0)
+                r = record_add_leftover(record, "https://old.example.com", record->token);
         debt_done(&debt);
         if (r >= 0)
                 *ret = take_ptr(record);
