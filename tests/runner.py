@@ -53,7 +53,8 @@ VARIANTS = [
     Variant("clang-o3", "clang", ["-Dbuildtype=release", "-Db_ndebug=true"], long=True),
     Variant("gcc-o0", "gcc", ["-Doptimization=0"], long=True),
     Variant("valgrind", "gcc", [], long=True, builds="gcc", wrapper=[
-        "valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,possible"]),
+        "valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,possible",
+        "--suppressions=" + os.path.join(TOP, "tests", "valgrind.supp")]),
     Variant("coverage", "gcc", ["-Db_coverage=true", "-Doptimization=0", "-Db_ndebug=true"], long=True, coverage=True),
 ]
 MAIN = VARIANTS[0]
@@ -362,7 +363,7 @@ class Runner:
         return len(jobs)
 
     def run_coverage(self, variant):
-        """The decisions by their unit tests alone; then the table of what all tests together run."""
+        """First the decisions, by what is the same in each run; then the table of what all tests together run."""
         if not self.compile(variant):
             return 0
         folder = self.folder(variant)
@@ -371,12 +372,15 @@ class Runner:
                 if name.endswith(".gcda"):
                     os.unlink(os.path.join(path, name))
         report = os.path.join(TOP, "tests", "coverage", "report")
-        taken = self.take(self.unit_jobs(variant))
+        simulate = [os.path.join(folder, "tests", "simulation", "simulate"), "--scenario"]
+        lives = [["life", "--seed", str(seed), "--days", "120"] for seed in range(1, 7)]
+        lives += [["lives", "--seed", "1", "--hosts", "2000"]]
+        jobs = self.unit_jobs(variant)
+        jobs += [Job("simulation coverage " + " ".join(life), simulate + life, TOP, variant, 600, protocol="exitcode")
+                 for life in lives]
+        taken = self.take(jobs)
         taken += self.take([Job("coverage of agent-core", [report, "--core", folder], TOP, variant, 600)])
-        simulate = os.path.join(folder, "tests", "simulation", "simulate")
-        jobs = [Job("simulation seed %d coverage" % seed, [simulate, "--scenario", "life", "--seed", str(seed), "--days", "60"],
-                    TOP, variant, 600, protocol="exitcode") for seed in range(1, 6)]
-        jobs += [job for job in self.script_jobs(variant, True) if job.name.startswith(("integration/", "toml/"))]
+        jobs = [job for job in self.script_jobs(variant, True) if job.name.startswith(("integration/", "toml/"))]
         taken += self.take(jobs)
         if taken:
             done = subprocess.run([report, folder], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)

@@ -181,7 +181,8 @@ class Rotation(Case):
         self.run_command("rotate", code=AGAIN)
         agent.wait_status(lambda r: quiet(r) and self.host.entry()["token"] != first)
         asked = self.gitlab.operations(mark)
-        self.assertEqual(asked[:2], ["reset", "verify"])
+        # A verify that was due anyway may have come first.
+        self.assertEqual(asked[asked.index("reset"):][:2], ["reset", "verify"])
         self.assertEqual(asked.count("reset"), 1)
         self.assertTrue(self.works(self.host.entry()["token"]))
 

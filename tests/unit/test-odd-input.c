@@ -12,9 +12,11 @@
 
 #include <cmocka.h>
 
+#include "agent/core/drain.h"
 #include "agent/core/endpoint.h"
 #include "agent/core/entry-key.h"
 #include "agent/core/lifecycle.h"
+#include "agent/core/notice.h"
 #include "agent/core/prune.h"
 #include "agent/core/slice.h"
 #include "agent/core/status.h"
@@ -177,6 +179,28 @@ static void test_arguments_that_can_not_be_sent(void **state)
         }
         assert_null(endpoint_parameter(endpoint_get(ENDPOINT_LIST), "nonsense"));
         assert_non_null(endpoint_parameter(endpoint_get(ENDPOINT_LIST), "tag_list"));
+}
+
+/* How a GitLab before API v4 had a call, and how a parameter is spelled on the command line. */
+static void test_old_rows_and_options(void **state)
+{
+        static const Parameter named = {.name = "tag_list"}, renamed = {.name = "a_b", .option = "c_d"};
+        static const Parameter endless = {.name = "a_very_long_name_that_no_option_could_ever_have_here"};
+        char buffer[ENDPOINT_OPTION_MAX];
+        Endpoint old;
+
+        assert_true(endpoint_for_v3(endpoint_get(ENDPOINT_LIST), &old));
+        assert_string_equal(old.base, "/api/v3/");
+        assert_string_equal(old.path, endpoint_get(ENDPOINT_LIST)->path);
+        assert_true(endpoint_for_v3(endpoint_get(ENDPOINT_REGISTER), &old));
+        assert_true(endpoint_for_v3(endpoint_get(ENDPOINT_DELETE_RUNNER), &old));
+        assert_true(endpoint_for_v3(endpoint_get(ENDPOINT_DELETE_BY_ID), &old));
+        assert_int_equal(old.success, 200);
+        assert_false(endpoint_for_v3(endpoint_get(ENDPOINT_CREATE), &old));
+
+        assert_string_equal(parameter_option(&named, buffer), "tag-list");
+        assert_string_equal(parameter_option(&renamed, buffer), "c-d");
+        assert_int_equal(strlen(parameter_option(&endless, buffer)), ENDPOINT_OPTION_MAX - 1);
 }
 
 /* ---- filters of `runners prune` ---- */
@@ -391,6 +415,8 @@ static void test_words_for_nothing(void **state)
         assert_null(strstr(text, "state=\"registered\"} 1"));
         assert_string_equal(stop_reason_to_string((StopReason)-1), "unknown");
         assert_string_equal(stop_reason_to_string(_STOP_REASON_MAX), "unknown");
+        assert_string_equal(drain_outcome_to_string(_DRAIN_OUTCOME_MAX), "unknown");
+        assert_string_equal(cloud_notice_kind_to_string(_CLOUD_NOTICE_KIND_MAX), "unknown");
         assert_null(entry_key_to_string(_ENTRY_KEY_MAX));
         assert_string_equal(entry_key_to_string(ENTRY_KEY_URL), "url");
 }
@@ -439,6 +465,7 @@ int main(void)
                 cmocka_unit_test(test_types_in_templates),
                 cmocka_unit_test(test_volumes),
                 cmocka_unit_test(test_arguments_that_can_not_be_sent),
+                cmocka_unit_test(test_old_rows_and_options),
                 cmocka_unit_test(test_filters),
                 cmocka_unit_test(test_online),
                 cmocka_unit_test(test_almost_tokens),
