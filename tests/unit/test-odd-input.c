@@ -203,6 +203,53 @@ static void test_old_rows_and_options(void **state)
         assert_int_equal(strlen(parameter_option(&endless, buffer)), ENDPOINT_OPTION_MAX - 1);
 }
 
+static void test_what_has_a_content_type(void **state)
+{
+        const Secret *some = (const Secret *)"";
+        const struct {
+                Request request;
+                bool has;
+        } cases[] = {
+                {{.method = "GET"}, false},
+                {{.method = "GET", .want_json = true}, false},
+                {{.method = "DELETE", .want_json = true}, true},
+                {{.method = "DELETE"}, false},
+                {{.method = "POST", .body = (Secret *)some}, true},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                assert_int_equal(request_has_content_type(&cases[i].request), cases[i].has);
+}
+
+/* Whoever gives attributes back may look at them once more: nothing of them is configured then. */
+static void test_attributes_end_unconfigured(void **state)
+{
+        Attributes attributes = {.description = strdup("d"), .tag_list = calloc(2, sizeof(char *)), .paused = 1};
+
+        assert_non_null(attributes.tag_list);
+        attributes.tag_list[0] = strdup("tag");
+        attributes_done(&attributes);
+        assert_null(attributes.description);
+        assert_null(attributes.tag_list);
+        assert_int_equal(attributes.paused, -1);
+        assert_int_equal(attributes.group_id, -1);
+        attributes_done(&attributes);
+}
+
+/* A second reason to go gives nobody more time. */
+static void test_second_drain(void **state)
+{
+        DrainProgress progress = {.seen = true};
+
+        drain_bind(&progress, false, (DrainTimes){.cut_usec = 10, .end_usec = 20});
+        assert_false(progress.seen);
+        progress.seen = true;
+        drain_bind(&progress, true, (DrainTimes){.cut_usec = 5, .end_usec = 30});
+        assert_true(progress.seen);
+        assert_int_equal(progress.times.cut_usec, 5);
+        assert_int_equal(progress.times.end_usec, 20);
+}
+
 /* ---- filters of `runners prune` ---- */
 
 static void test_filters(void **state)
@@ -466,6 +513,9 @@ int main(void)
                 cmocka_unit_test(test_volumes),
                 cmocka_unit_test(test_arguments_that_can_not_be_sent),
                 cmocka_unit_test(test_old_rows_and_options),
+                cmocka_unit_test(test_what_has_a_content_type),
+                cmocka_unit_test(test_attributes_end_unconfigured),
+                cmocka_unit_test(test_second_drain),
                 cmocka_unit_test(test_filters),
                 cmocka_unit_test(test_online),
                 cmocka_unit_test(test_almost_tokens),
