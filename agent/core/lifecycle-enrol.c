@@ -361,6 +361,11 @@ Action enrol_source(Lifecycle *l)
         if (l->record->intent.kind != INTENT_CREATE)
                 return replaces(l) ? act_send(l, CALL_PROBE, (CallArguments){}, well_judged)
                                    : act_read_secret(l, enrol_with_secret);
+        /* The clock was set back since: with a begin in the future the wait would begin anew each time it is over. */
+        if (l->record->intent.lost && l->record->intent.since_usec > l->now.realtime_usec) {
+                l->record->intent.since_usec = l->now.realtime_usec;
+                l->save_due = true;
+        }
         uint64_t wait = lost_wait(l);
         if (wait > 0) {
                 lifecycle_set_due(l, DUE_ENROL, usec_add(wait, random_below(&l->random, wait / 10 + 1)),

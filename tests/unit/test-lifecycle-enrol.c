@@ -329,6 +329,20 @@ static void test_starts_with_a_journalled_answer(void **state)
         }
 }
 
+/* Two answers were lost while the clock was days ahead: the wait after them is over once, and does not begin anew. */
+static void test_waits_once_after_a_clock_that_was_ahead(void **state)
+{
+        Record *record = life_record(FLOW_REGISTRATION_TOKEN);
+        Life life;
+
+        record->intent = (Intent){.kind = INTENT_CREATE, .since_usec = LIFE_START + 10 * DAY, .lost = true};
+        record->lost_in_row = 2;
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        PLAY(&life, {START, WAIT}, {TIME, SAVE}, {DONE, WAIT}, {TIME, SEND(PROBE)});
+        assert_true(life.now.boottime_usec < 2 * USEC_PER_HOUR);
+        life_end(&life);
+}
+
 /* A new url is a new runner; the old one is owed where it was, and its entry goes. */
 static void test_new_url_is_a_new_runner(void **state)
 {
@@ -353,6 +367,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_registers_by_registration_token),
+                cmocka_unit_test(test_waits_once_after_a_clock_that_was_ahead),
                 cmocka_unit_test(test_creates_by_access_token),
                 cmocka_unit_test(test_takes_an_authentication_token),
                 cmocka_unit_test(test_adopts_its_own_entry),
