@@ -38,7 +38,8 @@ static bool bounds_hold(const char *data, size_t size, size_t values_max)
 }
 
 /* jansson's reader leaves out a byte that it has no memory for, and goes on: a token or a number would lack one, and
- * a whole state pass for damaged. So its allocations are watched; its allocator knows of no owner, hence the variable. */
+ * a whole state pass for damaged. So its allocations are watched; its allocator knows of no owner, hence the
+ * variable. */
 static bool memory_ended;
 
 static void *watched_malloc(size_t size)

@@ -397,7 +397,8 @@ static void test_answers(void **state)
                 {"explain the unknown", explain, NULL},
                 {"ids", decode_list, "[{\"id\":7},{\"id\":8},{\"id\":9}]"},
                 {"row", decode_row, "{\"id\":7,\"maintenance_note\":\"n\",\"created_at\":\"2026-08-22T10:00:00Z\"}"},
-                {"page", turn_page, "<https://gitlab.example.com/api/v4/runners?pagination=keyset&cursor=abc>; rel=\"next\""},
+                {"page", turn_page,
+                        "<https://gitlab.example.com/api/v4/runners?pagination=keyset&cursor=abc>; rel=\"next\""},
                 {"foreign page", turn_page, "<https://elsewhere.example.com/api/v4/runners?page=2>; rel=\"next\""},
         };
         MemoryCase judgements[ELEMENTS(heard)], outcomes[ELEMENTS(heard)];
