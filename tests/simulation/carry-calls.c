@@ -26,6 +26,7 @@ static SimRequest *request_new(const HostRunner *runner, const Action *action)
         request->runner = runner->index;
         request->generation = runner->generation;
         request->runner_id = arguments->runner_id;
+        request->url = strcmp(action->target->url, GITLAB_URL_OTHER) == 0;
         request->access_token =
                 arguments->access_token && strcmp(secret_data(arguments->access_token), ACCESS_TOKEN) == 0;
         copy_secret(request->token, sizeof(request->token), arguments->token);
@@ -179,8 +180,9 @@ void carry_reply(HostRunner *runner, SimRequest *request)
         bool maybe_acted = judgement.maybe_acted;
         mutate(runner, request, &judgement);
         if (!runner->host->diskless || world->verbose)
-                world_trace(world, runner->host->index, "%s: %s (%s%s)", call_to_string(request->call),
-                        verdict_to_string(judgement.verdict), judgement.message ? judgement.message : "ok",
+                world_trace(world, runner->host->index, "%s: %s: %s (%s%s)", runner->name,
+                        call_to_string(request->call), verdict_to_string(judgement.verdict),
+                        judgement.message ? judgement.message : "ok",
                         judgement.maybe_acted ? ", may have acted" : "");
         event.judgement = &judgement;
         check_answer(runner, request, maybe_acted);

@@ -200,7 +200,8 @@ void carry_look(Host *host, bool settled)
         (void)secret_free(host->seen);
         host->seen = take_ptr(bytes);
         for (size_t i = 0; r >= 0 && i < host->n_runners && host->agent; i++)
-                carry_entries(&host->runners[i], list, false);
+                if (host->runners[i].lifecycle)
+                        carry_entries(&host->runners[i], list, false);
 }
 
 void carry_settle(Host *host)

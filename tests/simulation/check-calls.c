@@ -52,9 +52,34 @@ void check_created(World *world, const SimRequest *request)
         if (!host->agent || host->runners[request->runner].generation != request->generation)
                 return;
         for (size_t i = 0; !host->diskless && i + 1 < world->gitlab->n; i++)
-                if (check_is_living(world, &world->gitlab->runners[i], host, request->runner))
+                if (world->gitlab->runners[i].url == request->url &&
+                        check_is_living(world, &world->gitlab->runners[i], host, request->runner))
                         world_break(world, INVARIANT_BLANKET, host->index,
                                 "makes a new runner while runner %lld lives", (long long)i + 1);
+}
+
+static uint64_t runner_made(const SimRunner *runner)
+{
+        return runner ? runner->made_usec : 0;
+}
+
+void check_expired(World *world, const SimRequest *request, const SimRunner *runner)
+{
+        const Host *host = world->hosts[request->host];
+        const HostRunner *mine = &host->runners[request->runner];
+        uint64_t disturbed =
+                host->disturbed_usec > world->disturbed_usec ? host->disturbed_usec : world->disturbed_usec;
+
+        if (world->gitlab->weather != WEATHER_FAIR || host->network_down_until_usec > runner_made(runner))
+                return;
+        if (!runner || !runner->exists || runner->shared || runner->by_neighbour || !mine->lifecycle || host->once)
+                return;
+        const Record *record = lifecycle_record(mine->lifecycle);
+        /* It is the one in use, all was well for all of its life, and nobody but the agent was to rotate it. */
+        if (record->token && strcmp(secret_data(record->token), request->token) == 0 &&
+                mine->setting.rotation == ROTATION_AUTO && disturbed + USEC_PER_MINUTE < runner->made_usec)
+                world_break(world, INVARIANT_TOKEN_KEPT, host->index,
+                        "lets the token of runner %lld expire, though all was well", (long long)runner->id);
 }
 
 void check_reset(World *world, const SimRequest *request, const SimRunner *runner)
@@ -81,7 +106,9 @@ void check_deleted(World *world, const SimRequest *request, const SimRunner *run
         else if (runner->host != request->host)
                 world_break(world, INVARIANT_ONLY_OURS, request->host, "deletes runner %lld of host %d",
                         (long long)runner->id, runner->host);
-        else if (runner->answered && !runner->withdrawal_wanted && !runner->touched)
+        else if (runner->answered && !runner->withdrawal_wanted && !runner->touched &&
+                 world->hosts[request->host]->runners[runner->runner].file.configured &&
+                 world->hosts[request->host]->runners[runner->runner].file.url == runner->url)
                 world_break(world, INVARIANT_BLANKET, request->host,
                         "deletes its runner %lld, which nobody asked for", (long long)runner->id);
 }
@@ -170,7 +197,10 @@ void check_sent(HostRunner *runner, SimRequest *request)
                 runner->minute = minute;
                 runner->in_minute = 0;
         }
-        if (request->call != CALL_SHOW && ++runner->in_minute > REQUESTS_PER_MINUTE_MAX)
+        /* With a clock that is far off gitlab-runner rotates all the time, and each token of its is looked at. */
+        bool follows = request->call == CALL_VERIFY && runner->host->jumped_usec > 0 &&
+                       world->now_usec < runner->host->jumped_usec + USEC_PER_DAY;
+        if (request->call != CALL_SHOW && !follows && ++runner->in_minute > REQUESTS_PER_MINUTE_MAX)
                 world_break(world, INVARIANT_WAITS, runner->host->index, "storms GitLab with %s",
                         call_to_string(request->call));
         if (runner->told_usec[request->call] > world->now_usec && !runner->commanded &&
@@ -224,14 +254,12 @@ void check_answer_lost(World *world, const SimRequest *request)
 
 static void note_told(HostRunner *runner, const SimRequest *request)
 {
-        World *world = runner->host->world;
         const Reply *reply = &request->reply;
 
-        if (reply->transport != TRANSPORT_OK || reply->status != 429 || !reply->retry_after)
+        if (reply->transport != TRANSPORT_OK || reply->status != 429 || !request->told_usec)
                 return;
-        /* In whole seconds, and counted from when GitLab said so. */
-        runner->told_usec[request->call] = world->now_usec + strtoull(reply->retry_after, NULL, 10) * USEC_PER_SEC -
-                                           request->answer_usec - USEC_PER_SEC;
+        /* In whole seconds, and dates in whole seconds too. */
+        runner->told_usec[request->call] = request->told_usec - 2 * USEC_PER_SEC;
         (void)memcpy(runner->told_token[request->call], request->token, sizeof(request->token));
 }
 

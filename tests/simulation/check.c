@@ -39,7 +39,7 @@ static void check_words(HostRunner *runner)
 
         while (lifecycle_take_notice(runner->lifecycle, &notice, &sentence)) {
                 if (!runner->host->diskless || world->verbose)
-                        world_trace(world, runner->host->index, "notice: %s", sentence);
+                        world_trace(world, runner->host->index, "%s: notice: %s", runner->name, sentence);
                 if (has_secret(sentence))
                         world_break(world, INVARIANT_NO_SECRET, runner->host->index, "says a token");
                 if (notice == NOTICE_ORPHAN)
@@ -51,7 +51,9 @@ static void check_words(HostRunner *runner)
         Command command;
         Outcome outcome;
         if (lifecycle_take_outcome(runner->lifecycle, &command, &outcome)) {
-                runner->commanded = runner->host->stopping;
+                runner->commanded = runner->host->stopping || runner->ending;
+                runner->answered = true;
+                runner->code = outcome.code;
                 if (has_secret(outcome.message))
                         world_break(world, INVARIANT_NO_SECRET, runner->host->index, "answers with a token");
                 free(outcome.message);
@@ -68,7 +70,8 @@ static void check_wait(HostRunner *runner, const Action *action)
         const char *next = lifecycle_next(runner->lifecycle, now, &at, &rule);
 
         if (action->until_usec == USEC_INFINITY) {
-                if (state != RUNNER_STATE_WITHDRAWN)
+                /* Nobody stays for what is next, or there is nothing that could be done. */
+                if (state != RUNNER_STATE_WITHDRAWN && !runner->host->once && runner->setting.configured)
                         world_break(world, INVARIANT_WAITS, runner->host->index, "waits for ever while %s",
                                 runner_state_to_string(state));
                 return;
@@ -219,11 +222,13 @@ void check_host(Host *host)
                         check_row(host, row);
         }
         for (size_t i = 0; i < host->n_runners && host->agent; i++)
-                check_orphans(host, &host->runners[i]);
+                if (host->runners[i].lifecycle)
+                        check_orphans(host, &host->runners[i]);
 }
 
-/* Our entries in config.toml; a file that can't be read counts as none. */
-static size_t count_entries(const Host *host, const char *name, char token[static TOKEN_MAX])
+/* A runner's entries in config.toml, under the GitLab of number URL or (-1) any; a file that can't be read counts as
+ * none. */
+static size_t count_entries(const Host *host, const char *name, int url, char token[static TOKEN_MAX])
 {
         _cleanup_(entry_list_freep) EntryList *list = NULL;
         size_t size, n = 0;
@@ -234,7 +239,7 @@ static size_t count_entries(const Host *host, const char *name, char token[stati
                 return 0;
         for (size_t i = 0; i < list->n_entries; i++)
                 if (list->entries[i].name && strcmp(list->entries[i].name, name) == 0 && list->entries[i].url &&
-                        strcmp(list->entries[i].url, host->runners[0].plan.target.url) == 0) {
+                        (url < 0 || (strcmp(list->entries[i].url, GITLAB_URL_OTHER) == 0) == (url == 1))) {
                         n++;
                         (void)snprintf(token, TOKEN_MAX, "%s",
                                 list->entries[i].token ? secret_data(list->entries[i].token) : "");
@@ -260,7 +265,7 @@ void check_stopped(Host *host, bool withdrawn)
         if (!host->healthy_since_stop || host->disk.full || host->disk.read_only || host->disk.sync_fails)
                 return;
         for (size_t i = 0; i < host->n_runners; i++)
-                if (count_entries(host, host->runners[i].name, token) > 0 && host->runners[i].stop_token[0] &&
+                if (count_entries(host, host->runners[i].name, -1, token) > 0 && host->runners[i].stop_token[0] &&
                         is_of(host, token))
                         world_break(world, INVARIANT_NOTHING_LEFT, host->index,
                                 "config.toml has an entry after the withdrawal");
@@ -304,6 +309,80 @@ void check_withdrawn(Host *host)
         }
 }
 
+/* ---- on the way out ---- */
+
+void check_job_cut(Host *host)
+{
+        if (host->world->now_usec + 2 * USEC_PER_SEC < host->may_cut_usec)
+                world_break(host->world, INVARIANT_WAITS, host->index, "aborts a job %llu s too early",
+                        (unsigned long long)((host->may_cut_usec - host->world->now_usec) / USEC_PER_SEC));
+}
+
+void check_taken(Host *host)
+{
+        /* One that starts when the time is all but over has no time for anything. */
+        if (!host->agent || host->once || !host->leaving.begun ||
+                host->world->now_usec < host->heeded_usec + 20 * USEC_PER_SEC)
+                return;
+        if (!host->leaving.withdrawing)
+                world_break(host->world, INVARIANT_WAITS, host->index,
+                        "the cloud takes it, and it has not begun to withdraw");
+        else if (host->healthy_since_stop)
+                world_break(host->world, INVARIANT_NOTHING_LEFT, host->index,
+                        "the cloud takes it in the middle of its withdrawal, and GitLab was well");
+}
+
+/* What a command without an agent says is true when it says it. */
+static void check_pass_runner(Host *host, const HostRunner *runner)
+{
+        World *world = host->world;
+        char token[TOKEN_MAX];
+        size_t entries = count_entries(host, runner->name, (int)runner->setting.url, token);
+        const SimRunner *row = gitlab_find(world->gitlab, token);
+
+        switch (host->pass_command) {
+        case COMMAND_REGISTER:
+        case COMMAND_VERIFY:
+        case COMMAND_ROTATE:
+                if (entries == 0 && host->pass_command == COMMAND_REGISTER)
+                        world_break(world, INVARIANT_ENROLLED_ONCE, host->index,
+                                "`register` says that %s is enrolled, and there is no entry", runner->name);
+                else if (entries > 0 && !gitlab_takes(world, row) && host->pass_command != COMMAND_VERIFY)
+                        world_break(world, INVARIANT_ENROLLED_ONCE, host->index,
+                                "a command says that all is well with %s, and its token is not accepted",
+                                runner->name);
+                break;
+        case COMMAND_DEREGISTER:
+                if (entries > 0 && is_of(host, token))
+                        world_break(world, INVARIANT_NOTHING_LEFT, host->index,
+                                "`deregister` says that %s is withdrawn, and its entry is left", runner->name);
+                for (size_t i = 0; i < world->gitlab->n; i++)
+                        if (world->gitlab->runners[i].url == runner->setting.url &&
+                                check_is_living(world, &world->gitlab->runners[i], host, runner->index))
+                                world_break(world, INVARIANT_NOTHING_LEFT, host->index,
+                                        "`deregister` says that %s is withdrawn, and runner %lld is left",
+                                        runner->name, (long long)i + 1);
+                break;
+        case COMMAND_NONE:
+        case _COMMAND_MAX:
+                break;
+        }
+}
+
+void check_pass(Host *host)
+{
+        /* gitlab-runner has cut the file, or rotated, a moment ago. */
+        if (host->rewriting || host->look_armed)
+                return;
+        for (size_t i = 0; i < host->n_runners; i++)
+                if (host->runners[i].ordered) {
+                        world_trace(host->world, host->index, "the command ends with %d for %s",
+                                host->runners[i].code, host->runners[i].name);
+                        if (host->runners[i].code == 0)
+                                check_pass_runner(host, &host->runners[i]);
+                }
+}
+
 /* ---- the whole ---- */
 
 static void check_quiet_shared(Host *host, const char *token)
@@ -323,13 +402,14 @@ static void check_quiet_runner(Host *host, const HostRunner *runner)
 {
         World *world = host->world;
         char token[TOKEN_MAX];
-        size_t entries = count_entries(host, runner->name, token), living = 0;
+        size_t entries = count_entries(host, runner->name, (int)runner->file.url, token), living = 0;
 
         if (entries != 1) {
                 world_break(world, INVARIANT_ENROLLED_ONCE, host->index,
                         "all is well, and config.toml has %zu entries of %s (%s: %s)", entries, runner->name,
-                        runner_state_to_string(lifecycle_state(runner->lifecycle)),
-                        lifecycle_reason(runner->lifecycle) ? lifecycle_reason(runner->lifecycle) : "no reason");
+                        runner->lifecycle ? runner_state_to_string(lifecycle_state(runner->lifecycle)) : "unknown",
+                        runner->lifecycle && lifecycle_reason(runner->lifecycle) ? lifecycle_reason(runner->lifecycle)
+                                                                                 : "no reason");
                 return;
         }
         if (host->flow == FLOW_AUTHENTICATION_TOKEN) {
@@ -337,6 +417,9 @@ static void check_quiet_runner(Host *host, const HostRunner *runner)
                 return;
         }
         const SimRunner *row = gitlab_find(world->gitlab, token);
+        /* Whose token nobody rotates is without one for a while when it has expired. */
+        if (row && !gitlab_takes(world, row) && runner->file.rotation != ROTATION_AUTO)
+                return;
         if (!gitlab_takes(world, row)) {
                 world_break(world, INVARIANT_ENROLLED_ONCE, host->index,
                         "all is well, and the token in config.toml is not accepted");
@@ -348,6 +431,40 @@ static void check_quiet_runner(Host *host, const HostRunner *runner)
         if (living > 1)
                 world_break(
                         world, INVARIANT_ENROLLED_ONCE, host->index, "all is well, and it has %zu runners", living);
+}
+
+/* Is configured no more: what the agent has forgotten has left nothing, and what it withdrew has no entry. */
+static void check_quiet_unconfigured(Host *host, const HostRunner *runner)
+{
+        World *world = host->world;
+        char token[TOKEN_MAX];
+        size_t entries = count_entries(host, runner->name, -1, token);
+        const SimRunner *row = gitlab_find(world->gitlab, token);
+
+        if (runner->lifecycle && lifecycle_record(runner->lifecycle)->token)
+                return;
+        if (entries > 0 && row && check_is_living(world, row, host, runner->index))
+                world_break(world, INVARIANT_NOTHING_LEFT, host->index,
+                        "%s is not configured any more, and its entry is left", runner->name);
+        for (size_t i = 0; i < world->gitlab->n && !runner->lifecycle; i++)
+                if (check_is_living(world, &world->gitlab->runners[i], host, runner->index))
+                        world_break(world, INVARIANT_NOTHING_LEFT, host->index,
+                                "%s is not configured any more, and runner %lld is left", runner->name,
+                                (long long)i + 1);
+}
+
+/* The shared runner whose token the source held before: nothing of this host may be there. */
+static void check_quiet_left(Host *host)
+{
+        World *world = host->world;
+        const SimRunner *row = gitlab_find(world->gitlab, host->left_token);
+
+        if (!row || row->id != host->left_id || row->id == host->shared_id)
+                return;
+        if (count_managers(world, host, row) > 0)
+                world_break(world, INVARIANT_NOTHING_LEFT, host->index,
+                        "all is well, and its manager of runner %lld, whose token it has no more, is left",
+                        (long long)row->id);
 }
 
 void check_quiet(World *world)
@@ -362,7 +479,11 @@ void check_quiet(World *world)
                         continue;
                 }
                 for (size_t k = 0; k < host->n_runners; k++)
-                        check_quiet_runner(host, &host->runners[k]);
+                        if (host->runners[k].file.configured)
+                                check_quiet_runner(host, &host->runners[k]);
+                        else
+                                check_quiet_unconfigured(host, &host->runners[k]);
+                check_quiet_left(host);
         }
 }
 

@@ -7,6 +7,9 @@
 /* At GitLab. */
 void check_request(World *world, const SimRequest *request);
 void check_created(World *world, const SimRequest *request);
+
+/* A token is asked about that has expired (or is unknown: RUNNER is NULL). */
+void check_expired(World *world, const SimRequest *request, const SimRunner *runner);
 void check_reset(World *world, const SimRequest *request, const SimRunner *runner);
 void check_deleted(World *world, const SimRequest *request, const SimRunner *runner, const SimManager *manager);
 
@@ -28,6 +31,11 @@ void check_after_cut(Host *host);
 void check_after_crash(Host *host);
 void check_file_after_start(Host *host);
 void check_stopped(Host *host, bool withdrawn);
+
+/* A job is aborted; the cloud takes the host; a command without an agent has all its answers. */
+void check_job_cut(Host *host);
+void check_taken(Host *host);
+void check_pass(Host *host);
 
 /* Some time after a withdrawal, gitlab-runner's last poll included. */
 void check_withdrawn(Host *host);

@@ -141,6 +141,10 @@ bool sim_disk_holds(const SimDisk *disk, const char *needle, bool durable)
 
                         bool journal = strstr(names->items[k].text, ".journal") != NULL;
 
+                        /* What has no name of its own yet is thrown away by the next start. */
+                        if (strstr(names->items[k].text, ".tmp"))
+                                continue;
+
                         if (size > 0 && memmem(data, size, needle, strlen(needle)) &&
                                 (!journal || journal_holds(data, size, needle)))
                                 return true;

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/simulation/check.h"
 #include "tests/simulation/host.h"
@@ -77,6 +78,7 @@ static void give_token(World *world, SimRunner *runner)
         /* Nobody would rotate a shared one, and what can't be reset does not expire. */
         uint64_t expiry = runner->shared || world->gitlab->version < 15 ? 0 : world->gitlab->expiry_usec;
         runner->expires_usec = expiry ? (gitlab_realtime(world) + expiry) / USEC_PER_MSEC * USEC_PER_MSEC : 0;
+        runner->made_usec = world->now_usec;
         runner->known = false;
         runner->lost_reset = runner->by_neighbour = false;
 }
@@ -112,6 +114,15 @@ SimRunner *gitlab_find(const GitLab *gitlab, const char *token)
                 return NULL;
         SimRunner *runner = gitlab_find_id(gitlab, (int64_t)id);
         return runner && strcmp(runner->token, token) == 0 ? runner : NULL;
+}
+
+/* Of two GitLabs each knows its own. */
+static SimRunner *find_here(const World *world, const SimRequest *request, bool by_id)
+{
+        SimRunner *runner = by_id ? gitlab_find_id(world->gitlab, request->runner_id)
+                                  : gitlab_find(world->gitlab, request->token);
+
+        return runner && runner->url == request->url ? runner : NULL;
 }
 
 /* To GitLab an expired token is an unknown one. */
@@ -266,7 +277,9 @@ static void create(World *world, SimRequest *request)
         SimRunner *runner = add_runner(world, request->host, by_access);
         (void)snprintf(runner->marker, sizeof(runner->marker), "%s", request->marker);
         runner->runner = request->runner;
-        runner->withdrawal_wanted = host_is_leaving(world->hosts[request->host]);
+        runner->url = request->url;
+        const HostRunner *asker = &world->hosts[request->host]->runners[request->runner];
+        runner->withdrawal_wanted = host_is_leaving(asker->host) || asker->ending;
         world->counters.creations++;
         request->acted = true;
         request->acted_on = runner->id;
@@ -276,7 +289,7 @@ static void create(World *world, SimRequest *request)
 
 static void verify(World *world, SimRequest *request)
 {
-        SimRunner *runner = gitlab_find(world->gitlab, request->token);
+        SimRunner *runner = find_here(world, request, false);
 
         if (!request->token[0]) {
                 answer(request, 400, JSON, "{\"error\":\"token is missing\"}");
@@ -284,6 +297,7 @@ static void verify(World *world, SimRequest *request)
         }
         world->counters.verifies++;
         if (!gitlab_takes(world, runner)) {
+                check_expired(world, request, runner);
                 forbidden(request);
                 return;
         }
@@ -298,8 +312,7 @@ static void verify(World *world, SimRequest *request)
 static void reset(World *world, SimRequest *request)
 {
         bool by_id = request->call == CALL_RESET_BY_ID;
-        SimRunner *runner = by_id ? gitlab_find_id(world->gitlab, request->runner_id)
-                                  : gitlab_find(world->gitlab, request->token);
+        SimRunner *runner = find_here(world, request, by_id);
 
         if (world->gitlab->version < 15) {
                 no_route(request);
@@ -329,8 +342,7 @@ static void reset(World *world, SimRequest *request)
 static void delete_runner(World *world, SimRequest *request)
 {
         bool by_id = request->call == CALL_DELETE_BY_ID;
-        SimRunner *runner = by_id ? gitlab_find_id(world->gitlab, request->runner_id)
-                                  : gitlab_find(world->gitlab, request->token);
+        SimRunner *runner = find_here(world, request, by_id);
 
         if (by_id && !request->access_token) {
                 answer(request, 401, JSON, "{\"message\":\"401 Unauthorized\"}");
@@ -352,7 +364,7 @@ static void delete_runner(World *world, SimRequest *request)
 
 static void delete_manager(World *world, SimRequest *request)
 {
-        SimRunner *runner = gitlab_find(world->gitlab, request->token);
+        SimRunner *runner = find_here(world, request, false);
 
         if (world->gitlab->version < 16) {
                 if (world_chance(world, 2))
@@ -392,7 +404,7 @@ static void list(World *world, SimRequest *request)
         for (size_t i = 0; i < world->gitlab->n; i++) {
                 const SimRunner *runner = &world->gitlab->runners[i];
 
-                if (!runner->exists || runner->shared)
+                if (!runner->exists || runner->shared || runner->url != request->url)
                         continue;
                 all++;
                 if (rows == 100)
@@ -408,7 +420,7 @@ static void list(World *world, SimRequest *request)
 
 static void show(World *world, SimRequest *request)
 {
-        const SimRunner *runner = gitlab_find_id(world->gitlab, request->runner_id);
+        const SimRunner *runner = find_here(world, request, true);
 
         if (!request->access_token)
                 answer(request, 401, JSON, "{\"message\":\"401 Unauthorized\"}");
@@ -466,6 +478,41 @@ static void act_in_vain(World *world, SimRequest *request)
         request->answer_token[0] = 0;
 }
 
+static char *http_date(uint64_t usec)
+{
+        time_t seconds = (time_t)(usec / USEC_PER_SEC);
+        struct tm tm;
+        char text[40];
+
+        (void)gmtime_r(&seconds, &tm);
+        (void)strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        return must(strdup(text));
+}
+
+/* In seconds as GitLab says it, or as a date, or as the throttle's own: each for itself must do. */
+static void when_to_return(World *world, SimRequest *request, uint64_t seconds)
+{
+        Reply *reply = &request->reply;
+        uint64_t at = gitlab_realtime(world) + seconds * USEC_PER_SEC;
+
+        request->told_usec = world->now_usec + seconds * USEC_PER_SEC;
+        switch (world_has(world, FAULT_DATES) ? world_below(world, 4) : 0) {
+        case 0:
+                reply->retry_after = number(seconds);
+                break;
+        case 1:
+                reply->retry_after = http_date(at);
+                break;
+        case 2:
+                reply->ratelimit_reset_time = http_date(at);
+                break;
+        default:
+                reply->retry_after = number(seconds / 2);
+                reply->ratelimit_reset_time = http_date(at);
+                break;
+        }
+}
+
 static bool refuse_throttled(World *world, SimRequest *request, uint64_t limit, bool headers)
 {
         GitLab *gitlab = world->gitlab;
@@ -484,7 +531,7 @@ static bool refuse_throttled(World *world, SimRequest *request, uint64_t limit, 
         if (!headers)
                 return true;
         uint64_t left_seconds = (left + USEC_PER_SEC - 1) / USEC_PER_SEC;
-        reply->retry_after = number(left_seconds);
+        when_to_return(world, request, left_seconds);
         reply->ratelimit_limit = number(limit);
         reply->ratelimit_observed = number(gitlab->observed);
         reply->ratelimit_remaining = number(0);
@@ -517,7 +564,7 @@ static bool weather_answers(World *world, SimRequest *request)
                 return true;
         case WEATHER_503:
                 answer(request, 503, JSON, "{\"message\":\"503 Service Unavailable\"}");
-                request->reply.retry_after = number(60);
+                when_to_return(world, request, 60);
                 return true;
         case WEATHER_READ_ONLY:
                 if (!is_write(request->call))
@@ -539,7 +586,7 @@ static bool weather_answers(World *world, SimRequest *request)
                 return true;
         case WEATHER_MIGRATION:
                 answer(request, 429, JSON, "{\"message\":\"Executing database migrations. Please retry later.\"}");
-                request->reply.retry_after = number(60);
+                when_to_return(world, request, 60);
                 return true;
         case WEATHER_THROTTLE:
                 return refuse_throttled(world, request, THROTTLED_LIMIT, true);
@@ -565,9 +612,10 @@ void gitlab_handle(World *world, SimRequest *request)
 
         world->counters.requests++;
         check_request(world, request);
-        if (weather_answers(world, request))
-                return;
-        if (gitlab->window_limit && refuse_throttled(world, request, gitlab->window_limit, gitlab->headers))
-                return;
-        act(world, request);
+        if (!weather_answers(world, request) &&
+                !(gitlab->window_limit && refuse_throttled(world, request, gitlab->window_limit, gitlab->headers)))
+                act(world, request);
+        /* Herds are many, and their clocks right. */
+        if (request->reply.transport == TRANSPORT_OK && !world->per_second)
+                request->reply.date = http_date(gitlab_realtime(world));
 }

@@ -42,7 +42,8 @@ typedef struct SimManager {
 
 typedef struct SimRunner {
         int64_t id;
-        int host; /* which made it; -1: people */
+        int host;     /* which made it; -1: people */
+        unsigned url; /* of GITLAB_URLS: under which GitLab it is known */
         bool exists;
         bool created; /* by POST /user/runners */
         bool shared;
@@ -55,6 +56,7 @@ typedef struct SimRunner {
         bool abandoned;    /* left by a life that has ended, and counted */
         char token[TOKEN_MAX];
         char old_token[TOKEN_MAX];
+        uint64_t made_usec;    /* of the token, in the world's time */
         uint64_t expires_usec; /* realtime; 0: never */
         char marker[MARKER_MAX];
         int runner;             /* which of its host's runners it is for */
@@ -67,11 +69,13 @@ typedef struct SimRequest {
         Call call;
         int host;
         int runner;
+        unsigned url;
         uint64_t generation;
         char token[TOKEN_MAX];
         char system_id[SYSTEM_ID_MAX];
         char marker[MARKER_MAX];
         int64_t runner_id;
+        uint64_t told_usec; /* the world's time before which GitLab wants no call; 0: not told */
         bool access_token;
         bool answer_will_be_lost;
         uint64_t answer_usec; /* how long the answer is on its way */

@@ -5,12 +5,17 @@
 
 #include "agent/config-toml.h"
 #include "agent/core/entry.h"
+#include "agent/core/leaving.h"
 #include "agent/host/machine.h"
 #include "agent/store.h"
 #include "tests/simulation/disk.h"
 #include "tests/simulation/gitlab.h"
 
-#define HOST_RUNNERS_MAX     2
+#define GITLAB_URL       "https://gitlab.example.com/"
+#define GITLAB_URL_OTHER "https://other-gitlab.example.com/"
+#define GITLAB_URLS      2
+
+#define HOST_RUNNERS_MAX     4
 #define NEIGHBOUR_TOKENS_MAX 8
 
 /* A create that was sent and not answered yet, or never. */
@@ -35,12 +40,28 @@ typedef struct Doubt {
 
 #define DOUBTS_MAX 8
 
+/* What the configuration says of a runner. */
+typedef struct Setting {
+        bool configured;
+        unsigned url; /* of GITLAB_URLS */
+        RotationPolicy rotation;
+} Setting;
+
 typedef struct HostRunner {
         Host *host;
         int index;
         char name[24];
+        Setting file;    /* in the configuration's file */
+        Setting setting; /* as the agent has read it */
         Plan plan;
-        Lifecycle *lifecycle; /* NULL: no agent runs */
+        bool ending; /* a reload has told it to */
+        Setting next;
+        bool again;
+        StopPlan end_plan;
+        bool ordered; /* by a command without an agent */
+        bool answered;
+        int code;
+        Lifecycle *lifecycle; /* NULL: no agent runs, or it does not know of it */
         uint64_t generation;  /* of the action under way */
         uint64_t ended_usec;  /* when the one before it ended, or was cut short */
         uint64_t timer_generation;
@@ -73,6 +94,12 @@ typedef struct GitLabRunner {
         bool poll_armed;
         unsigned polls_left;
         uint64_t rotate_generation;
+        bool quitting;         /* it takes no more jobs, and ends after the last */
+        bool restarts;         /* systemd is about to start it again */
+        bool ends_with_host;   /* systemd stops it, as the host goes down */
+        bool drained;          /* it has ended, and somebody may start it again */
+        uint64_t job_end_usec; /* when the last job ends */
+        uint64_t job_generation;
 } GitLabRunner;
 
 /* What follows a stop of the agent. */
@@ -106,6 +133,14 @@ struct Host {
         Flow flow;
         char source_token[TOKEN_MAX]; /* what the configured source of an authentication token holds */
         int64_t shared_id;
+        int64_t left_id; /* the shared runner whose token it held before, and … */
+        char left_token[TOKEN_MAX];
+        bool system_id_proves;
+        DeregisterOn deregister_file; /* in the configuration's file */
+        DeregisterOn deregister_on;
+        bool once; /* what runs is a command without an agent */
+        Command pass_command;
+        uint64_t pass_generation;
         bool source_missing;
 
         Secret *seen;
@@ -115,6 +150,17 @@ struct Host {
         bool look_armed;
 
         bool stopping;
+        Leaving leaving;
+        DrainProgress drain;
+        bool draining;
+        bool drained_for_command;
+        uint64_t drain_generation;
+        uint64_t stop_timeout_usec;
+        uint64_t heeded_usec; /* when the agent heard of it */
+        bool has_notice;      /* of the cloud, which says so to every agent that asks */
+        StopReason notice_reason;
+        uint64_t notice_usec;  /* when it takes the host; 0, USEC_INFINITY: as host_notice() */
+        uint64_t may_cut_usec; /* before that no job is to be aborted */
         uint64_t stops;
         uint64_t deregistered_usec;
         bool withdrawn_wanted;   /* the stop under way withdraws */
@@ -123,7 +169,8 @@ struct Host {
         uint64_t start_generation;
         uint64_t network_down_until_usec;
         bool crash_is_power;
-        uint64_t jumped_usec; /* when its clock or its disk failed last */
+        uint64_t jumped_usec;    /* when its clock or its disk failed last */
+        uint64_t disturbed_usec; /* when anything but its clock did */
         uint64_t checked_changes;
         uint64_t checked_syncs;
         char *masked; /* config.toml's foreign lines, as last seen */
@@ -150,7 +197,17 @@ void host_stop(Host *host, StopReason reason, DeregisterOn deregister_on, uint64
 /* Whether what it still makes is to go at once. */
 bool host_is_leaving(const Host *host);
 
+/* The cloud takes the host in SPAN; 0: that can't be known; USEC_INFINITY: when the agent says so. */
+void host_notice(Host *host, StopReason reason, uint64_t span_usec);
+
+/* By people, beside the agent. */
 void host_command(Host *host, Command command);
+void host_drain_and_deregister(Host *host);
+
+/* The same where no agent runs: one pass. */
+void agent_pass(Host *host, Command command);
+
+/* The agent reads its configuration again. */
 void host_reload(Host *host);
 
 /* Somebody else changed config.toml. */
@@ -174,3 +231,8 @@ void neighbour_rewrite(Host *host, SimEvent event);
 void neighbour_rotate(Host *host, SimEvent event);
 void neighbour_on_the_way(Host *host);
 void neighbour_touch(Host *host);
+
+/* Its last job ends by itself, or soon. */
+void neighbour_quit(Host *host);
+void neighbour_abort(Host *host);
+void neighbour_job_done(Host *host);

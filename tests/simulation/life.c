@@ -104,7 +104,8 @@ static void mishap_clock(Host *host)
         world_disturb(host->world, "host %d: its clock jumps by %lld h", host->index, (long long)hours);
         host->clock.offset_usec = hours * (int64_t)USEC_PER_HOUR;
         host->jumped_usec = host->world->now_usec;
-        mend_later(host, USEC_PER_HOUR);
+        /* Some are noticed soon, some not for a day. */
+        mend_later(host, world_chance(host->world, 2) ? USEC_PER_HOUR : USEC_PER_DAY);
 }
 
 static void mishap_restart(Host *host)
@@ -142,12 +143,24 @@ static void mishap_command(Host *host)
                 host_command(host, commands[world_below(host->world, ELEMENTS(commands))]);
 }
 
+/* A token that gitlab-runner had just put there, and nobody had seen yet, is thrown away by who edits. */
+static void edited(Host *host)
+{
+        for (size_t i = 0; i < host->world->gitlab->n; i++) {
+                SimRunner *row = &host->world->gitlab->runners[i];
+
+                if (row->exists && row->by_neighbour && row->host == host->index && !host_has_token(host, row->token))
+                        row->touched = true;
+        }
+        host_config_changed(host);
+}
+
 /* A person with an editor, who writes in place as many do. */
 static void mishap_edit(Host *host)
 {
         size_t size;
         const char *text = sim_disk_peek(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, &size);
-        _cleanup_free_ char *edited = NULL;
+        _cleanup_free_ char *new_text = NULL;
         const char *ours = text ? strstr(text, "\"sim-0\"") : NULL;
         const char *header = NULL;
 
@@ -159,32 +172,105 @@ static void mishap_edit(Host *host)
         world_disturb(host->world, "host %d: somebody edits config.toml", host->index);
         switch (world_below(host->world, 4)) {
         case 0:
-                if (header && asprintf(&edited, "%.*s", (int)(header - text), text) < 0)
+                if (header && asprintf(&new_text, "%.*s", (int)(header - text), text) < 0)
                         (void)must(NULL);
                 break;
         case 1:
-                edited = must(strdup(""));
+                new_text = must(strdup(""));
                 break;
         case 2:
                 neighbour_touch(host);
                 return;
         default:
-                if (asprintf(&edited, "# looked at on a %s\n%s", world_chance(host->world, 2) ? "Monday" : "Friday",
+                if (asprintf(&new_text, "# looked at on a %s\n%s", world_chance(host->world, 2) ? "Monday" : "Friday",
                             text) < 0)
                         (void)must(NULL);
                 break;
         }
-        if (!edited)
+        if (!new_text)
                 return;
-        sim_disk_poke(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, edited, strlen(edited));
-        /* A token that gitlab-runner had just put there, and nobody had seen yet, is thrown away by who edits. */
-        for (size_t i = 0; i < host->world->gitlab->n; i++) {
-                SimRunner *row = &host->world->gitlab->runners[i];
+        sim_disk_poke(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, new_text, strlen(new_text));
+        edited(host);
+}
 
-                if (row->exists && row->by_neighbour && row->host == host->index && !host_has_token(host, row->token))
-                        row->touched = true;
+/* ---- what happens to the configuration ---- */
+
+static size_t count_configured(const Host *host)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < host->n_runners; i++)
+                n += host->runners[i].file.configured;
+        return n;
+}
+
+static void change_setting(Host *host)
+{
+        static const RotationPolicy policies[] = {
+                ROTATION_AUTO, ROTATION_AUTO, ROTATION_NEVER, ROTATION_GITLAB_RUNNER};
+        World *world = host->world;
+        HostRunner *runner = &host->runners[world_below(world, host->n_runners)];
+        Setting *file = &runner->file;
+
+        switch (world_below(world, 6)) {
+        case 0: /* added, or taken away, or given another name */
+        case 1:
+                if (host->n_runners == 1)
+                        return;
+                file->configured = !file->configured;
+                if (count_configured(host) == 0)
+                        host->runners[(size_t)(runner->index + 1) % host->n_runners].file =
+                                (Setting){.configured = true};
+                break;
+        case 2:
+        case 3:
+                if (host->flow == FLOW_AUTHENTICATION_TOKEN)
+                        return;
+                file->url = 1 - file->url;
+                break;
+        case 4:
+                file->rotation = policies[world_below(world, ELEMENTS(policies))];
+                break;
+        default:
+                host->deregister_file = (DeregisterOn)world_below(world, _DEREGISTER_ON_MAX);
+                break;
         }
-        host_config_changed(host);
+}
+
+/* Another token in its source: of another runner, which others share as well. */
+static void change_source(Host *host)
+{
+        SimRunner *row = gitlab_find_id(host->world->gitlab, host->shared_id);
+
+        const Record *record = host->runners[0].lifecycle ? lifecycle_record(host->runners[0].lifecycle) : NULL;
+        bool used = row && record && record->token && strcmp(secret_data(record->token), row->token) == 0;
+
+        host->left_id = used ? row->id : 0;
+        (void)memcpy(host->left_token, used ? row->token : "", used ? TOKEN_MAX : 1);
+        row = gitlab_make_shared(host->world);
+        host->shared_id = row->id;
+        (void)memcpy(host->source_token, row->token, sizeof(host->source_token));
+        world_disturb(host->world, "host %d: its token's source now holds that of runner %lld", host->index,
+                (long long)row->id);
+}
+
+static void mishap_reload(Host *host)
+{
+        World *world = host->world;
+
+        world_disturb(world, "host %d: somebody changes the configuration", host->index);
+        for (uint64_t n = 1 + world_below(world, 3); n > 0; n--)
+                change_setting(host);
+        if (host->flow == FLOW_AUTHENTICATION_TOKEN && world_chance(world, 3))
+                change_source(host);
+        /* Some wait for the next start with it, some are quick to change their mind. */
+        if (world_chance(world, 5))
+                return;
+        host_reload(host);
+        if (!world_chance(world, 4))
+                return;
+        change_setting(host);
+        host_reload(host);
 }
 
 /* ---- what happens at GitLab ---- */
@@ -265,6 +351,12 @@ static void mishap_clone(Host *host)
                 (SimEvent){.kind = SIM_HOST, .host = clone->index, .runner = STEP_END});
 }
 
+static void mishap_drain(Host *host)
+{
+        host_drain_and_deregister(host);
+        mend_later(host, USEC_PER_HOUR);
+}
+
 static void mishap_expiry(Host *host)
 {
         static const uint64_t spans[] = {0, 2 * USEC_PER_HOUR, 6 * USEC_PER_HOUR, USEC_PER_DAY, 14 * USEC_PER_DAY};
@@ -291,6 +383,8 @@ static const struct {
         {FAULT_UPGRADE, 2, mishap_upgrade},
         {FAULT_EXPIRY, 1, mishap_expiry},
         {FAULT_CLONE, 2, mishap_clone},
+        {FAULT_RELOAD, 4, mishap_reload},
+        {FAULT_DRAIN, 1, mishap_drain},
 };
 
 static void mishap(Host *host)
@@ -306,6 +400,8 @@ static void mishap(Host *host)
                 if (!world_has(host->world, mishaps[i].fault))
                         continue;
                 if (pick < mishaps[i].weight) {
+                        if (mishaps[i].fault != FAULT_CLOCK && mishaps[i].fault != FAULT_EXPIRY)
+                                host->disturbed_usec = host->world->now_usec;
                         mishaps[i].happen(host);
                         return;
                 }
@@ -319,15 +415,19 @@ static void mend(Host *host)
         size_t size;
         const char *text = sim_disk_peek(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, &size);
 
+        if (host->disk.full || host->disk.read_only || host->disk.sync_fails)
+                host->disturbed_usec = host->world->now_usec;
         host->disk.full = host->disk.read_only = host->disk.sync_fails = false;
         host->disk.allocate_missing = false;
         if (host->clock.offset_usec != 0)
                 host->jumped_usec = host->world->now_usec;
         host->clock.offset_usec = 0;
         host->source_missing = false;
+        if (host->up && host->neighbour.drained && !host->stopping && !host->draining)
+                neighbour_start(host);
         if (text && entry_list_read(text, size, &list, NULL) < 0) {
                 sim_disk_poke(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, "concurrent = 1\n", 15);
-                host_config_changed(host);
+                edited(host);
         }
 }
 
@@ -339,6 +439,7 @@ static void change_weather(World *world)
 
         if (gitlab->weather != WEATHER_FAIR || !world_has(world, FAULT_GITLAB)) {
                 gitlab->weather = WEATHER_FAIR;
+                world->disturbed_usec = world->now_usec;
                 world_later(world, world_span(world, 5 * USEC_PER_HOUR), (SimEvent){.kind = SIM_WEATHER});
                 return;
         }
@@ -355,6 +456,7 @@ static void change_weather(World *world)
 static void calm(World *world)
 {
         world->calm = true;
+        world->disturbed_usec = world->now_usec;
         world->gitlab->weather = WEATHER_FAIR;
         world->gitlab->registration_disabled = false;
         world_trace(world, -1, "a calm begins");
@@ -371,9 +473,14 @@ static void calm(World *world)
                         host_boot(host);
                 else if (!host->agent)
                         host_start_agent_later(host, USEC_PER_SEC);
-                else if (!host->stopping)
+                else if (!host->stopping && !host->once && world->faults & 1U << FAULT_RELOAD &&
+                         world_chance(world, 2)) {
+                        /* What was withdrawn by command comes back by command. */
+                        host_reload(host);
+                        host_command(host, COMMAND_REGISTER);
+                } else if (!host->stopping && !host->once)
                         host_stop(host, STOP_RESTART, DEREGISTER_ON_STOP, 30 * USEC_PER_SEC, AFTER_START);
-                else
+                else if (!host->has_notice)
                         host->after = AFTER_START;
         }
         world_later(world, CALM_USEC, (SimEvent){.kind = SIM_CHECK, .host = -1, .runner = CHECK_QUIET});
@@ -394,14 +501,27 @@ static void end_host(Host *host)
                 host->gone = true;
                 return;
         }
-        if (!host->agent || host->stopping) {
+        if (!host->agent || host->stopping || host->once) {
                 world_later(host->world, USEC_PER_MINUTE,
                         (SimEvent){.kind = SIM_HOST, .host = host->index, .runner = STEP_END});
                 return;
         }
+        static const uint64_t spans[] = {USEC_INFINITY, USEC_INFINITY, 0, 5 * USEC_PER_MINUTE, USEC_PER_HOUR};
         bool preempted = world_chance(host->world, 2);
-        host_stop(host, preempted ? STOP_PREEMPTION : STOP_TERMINATE, DEREGISTER_ON_STOP,
-                (preempted ? 25 : 120) * USEC_PER_SEC, AFTER_GONE);
+        uint64_t notice = world_has(host->world, FAULT_NOTICE);
+
+        if (preempted)
+                host_notice(host, STOP_PREEMPTION, (25 + (notice ? world_below(host->world, 96) : 0)) * USEC_PER_SEC);
+        else
+                host_notice(host, STOP_TERMINATE,
+                        notice ? spans[world_below(host->world, ELEMENTS(spans))] : USEC_INFINITY);
+        if (!notice)
+                return;
+        /* Notices may come in pairs, and the shutdown that follows says so again. */
+        if (world_chance(host->world, 4))
+                host_notice(host, STOP_PREEMPTION, 30 * USEC_PER_SEC + world_below(host->world, USEC_PER_MINUTE));
+        if (world_chance(host->world, 4))
+                host_stop(host, STOP_POWEROFF, DEREGISTER_ON_STOP, 30 * USEC_PER_SEC, AFTER_OFF);
 }
 
 static void life_event(World *world, const SimEvent *event)

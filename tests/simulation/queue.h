@@ -18,7 +18,11 @@ typedef enum SimEventKind {
         SIM_REWRITE, /* gitlab-runner has cut its file and writes it now */
         SIM_ROTATE,  /* gitlab-runner rotates by itself */
         SIM_START,   /* the agent starts */
-        SIM_OVERDUE, /* a stop took too long */
+        SIM_OVERDUE, /* a stop or a command took too long */
+        SIM_DRAIN,   /* a drain is looked at */
+        SIM_JOB,     /* gitlab-runner's last job ends */
+        SIM_TAKEN,   /* the cloud takes the host */
+        SIM_PASS,    /* somebody runs a command without an agent */
         SIM_HOST,    /* what happens to a host in its life */
         SIM_PEOPLE,  /* somebody does something */
         SIM_WEATHER, /* GitLab's weather changes */

@@ -20,6 +20,11 @@ const char *fault_to_string(Fault fault)
                 [FAULT_NEIGHBOUR] = "neighbour",
                 [FAULT_CLOCK] = "clock",
                 [FAULT_CLONE] = "clone",
+                [FAULT_RELOAD] = "reload",
+                [FAULT_PASS] = "pass",
+                [FAULT_DRAIN] = "drain",
+                [FAULT_NOTICE] = "notice",
+                [FAULT_DATES] = "dates",
         };
 
         return names[fault];
@@ -47,6 +52,8 @@ const char *mutation_to_string(Mutation mutation)
                 [MUTATION_DELETE_BEFORE_TELL] = "delete-before-tell",
                 [MUTATION_IGNORE_THROTTLE] = "ignore-throttle",
                 [MUTATION_ROTATE_SHARED] = "rotate-shared",
+                [MUTATION_RELOAD_FORGETS] = "reload-forgets",
+                [MUTATION_DRAIN_UNBOUND] = "drain-unbound",
         };
 
         return names[mutation];

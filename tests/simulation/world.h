@@ -24,6 +24,11 @@ typedef enum Fault {
         FAULT_NEIGHBOUR, /* gitlab-runner rewrites its file and rotates */
         FAULT_CLOCK,     /* dates that jump */
         FAULT_CLONE,     /* hosts made from one image, preempted, scaled in */
+        FAULT_RELOAD,    /* the configuration changes */
+        FAULT_PASS,      /* commands where no agent runs */
+        FAULT_DRAIN,     /* jobs that run when the host goes */
+        FAULT_NOTICE,    /* the cloud tells when it takes a host */
+        FAULT_DATES,     /* GitLab says in dates when to come back */
         _FAULT_MAX,
 } Fault;
 
@@ -48,6 +53,8 @@ typedef enum Mutation {
         MUTATION_DELETE_BEFORE_TELL,
         MUTATION_IGNORE_THROTTLE,
         MUTATION_ROTATE_SHARED,
+        MUTATION_RELOAD_FORGETS,
+        MUTATION_DRAIN_UNBOUND,
         _MUTATION_MAX,
 } Mutation;
 
@@ -104,8 +111,9 @@ typedef struct World {
         bool broken[_INVARIANT_MAX];
         char broken_text[TRACE_TEXT_MAX];
         bool failed;
-        bool calm;    /* nothing goes wrong for a while */
-        bool blanket; /* every host is enrolled, and GitLab refuses everything */
+        uint64_t disturbed_usec; /* when anything that is no host's own went wrong last */
+        bool calm;               /* nothing goes wrong for a while */
+        bool blanket;            /* every host is enrolled, and GitLab refuses everything */
         bool verbose;
         void (*scenario)(World *world, const SimEvent *event); /* what is no host's own */
         char trace[TRACE_MAX][TRACE_TEXT_MAX];
