@@ -282,6 +282,11 @@ class Runner:
                 marks = read_marks(script)
                 if "long" in marks and not self.options.long:
                     continue
+                # Some want the sanitizers' eyes, and have them in every run; the others have them in the long one.
+                if "sanitized" in marks and variant.name != "sanitized":
+                    continue
+                if "sanitized" not in marks and variant.name == "sanitized" and not self.options.long:
+                    continue
                 timeout = int(marks.get("timeout", DEFAULT_TIMEOUT)) * (1 if variant is MAIN else 3)
                 if variant.wrapper:
                     if "valgrind" not in marks:
@@ -403,7 +408,7 @@ class Runner:
                 built[owner] = self.compile(variant)
             if built[owner]:
                 jobs += self.unit_jobs(variant)
-            if variant is MAIN or (self.options.long and (variant.name == "sanitized" or variant.wrapper)):
+            if variant is MAIN or variant.name == "sanitized" or (self.options.long and variant.wrapper):
                 jobs += self.script_jobs(variant, built[owner])
         taken = self.take(jobs)
         if self.options.long:

@@ -116,18 +116,6 @@ class ConfigToml(Case):
         self.assertIn("chmod go-w", self.run_command("run", code=FAILED))
 
     @needs_namespaces
-    def test_read_only(self):
-        folder = os.path.dirname(self.host.config_toml)
-        self.host.write_toml(OTHER)
-        self.host.wrapper = in_namespace(f"mount --bind -o ro {folder} {folder} && mount -o remount,bind,ro {folder}")
-        self.assert_refused_before_anything_is_sent("read-only")
-        self.assertEqual(self.host.toml_text(), OTHER)
-        agent = self.start_agent()
-        self.assertIn("read-only", agent.wait_status(lambda r: r["reason"])["reason"])
-        self.assertEqual(agent.stop(), 0)
-        self.assertEqual(self.gitlab.log(), [])
-
-    @needs_namespaces
     def test_bind_mount_is_written_in_place(self):
         real = os.path.join(self.host.path, "real.toml")
         with open(real, "w", encoding="utf-8") as f:
@@ -143,19 +131,6 @@ class ConfigToml(Case):
         self.run_command("deregister")
         with open(real, encoding="utf-8") as f:
             self.assertEqual(f.read(), OTHER)
-
-    @needs_namespaces
-    def test_full_disk_is_noticed_before_anything_is_sent(self):
-        folder = os.path.dirname(self.host.config_toml)
-        self.host.wrapper = in_namespace(f"mount -t tmpfs -o size=64k none {folder} && (cat /dev/zero >{folder}/fill; true) 2>/dev/null")
-        self.assert_refused_before_anything_is_sent()
-
-    @needs_namespaces
-    def test_full_disk_of_the_state(self):
-        os.mkdir(self.host.state_dir, 0o700)
-        self.host.wrapper = in_namespace(f"mount -t tmpfs -o size=64k none {self.host.state_dir} "
-                                         f"&& (cat /dev/zero >{self.host.state_dir}/fill; true) 2>/dev/null")
-        self.assert_refused_before_anything_is_sent("state")
 
     def fill_while_registering(self, folder):
         """The disk of FOLDER fills up while GitLab makes the runner, and has room again later."""
