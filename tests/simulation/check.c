@@ -118,10 +118,10 @@ void check_step(HostRunner *runner, const Action *action)
         if (host->diskless)
                 return;
         check_counted(runner);
-        if (runner->unjournalled[0] && sim_disk_holds(&host->disk, runner->unjournalled, true))
-                runner->unjournalled[0] = 0;
         if (runner->unjournalled[0] && host->disk.mutating_other && !runner->journal_tried && !host->disk.dead)
                 world_break(host->world, INVARIANT_TOKEN_KEPT, host->index, "writes something before the answer");
+        if (runner->unjournalled[0] && sim_disk_holds(&host->disk, runner->unjournalled, true))
+                runner->unjournalled[0] = 0;
 }
 
 void check_forgotten(HostRunner *runner)
