@@ -39,7 +39,7 @@ struct Lifecycle {
         Plan plan;
         Random random;
         Record *record;
-        bool taken_up; /* a reload configures again what was configured no more */
+        bool taken_up;   /* a reload configures again what was configured no more */
         bool state_lost; /* there was no record of ours at start */
         bool system_id_proves;
         char *system_id;
