@@ -219,6 +219,7 @@ static void transfer_activate(Transfer *t)
 }
 
 static bool renew_multi(Http *http);
+static void fail_active(Http *http, CURLMcode code);
 
 /* Lets those go whose turn it is, in the order they came. */
 static void pump(Http *http)
@@ -259,9 +260,12 @@ static void deliver(Transfer *t)
 static int on_turn(sd_event_source *source, void *userdata)
 {
         Http *http = userdata;
-        Transfer *t = TAILQ_FIRST(&http->failed);
+        Transfer *t;
         int n_left = 0;
 
+        if (http->callback_error < 0)
+                fail_active(http, CURLM_OK);
+        t = TAILQ_FIRST(&http->failed);
         if (t)
                 transfer_unlink(t);
         else {
@@ -288,8 +292,8 @@ static int on_turn(sd_event_source *source, void *userdata)
 
 /* --- curl's callbacks, and the sources behind them */
 
-/* curl gave up, mostly as we had no memory to watch a socket for it: it does nothing for its transfers any more, and
- * not even their time runs out. Without them it begins anew. */
+/* curl gave up, or we could not watch a socket or the time for it: some of its transfers would never end, not even
+ * when their time is over. */
 static void fail_active(Http *http, CURLMcode code)
 {
         const char *reason = http->callback_error < 0 ? strerror(-http->callback_error) : curl_multi_strerror(code);
@@ -302,6 +306,8 @@ static void fail_active(Http *http, CURLMcode code)
                 transfer_fail(t, t->n_sent > 0 ? TRANSPORT_LOST : TRANSPORT_NOT_SENT, n < 0 ? NULL : sentence);
         }
         http->callback_error = 0;
+        /* Among them is the one that nobody watches. */
+        http->distrusted = true;
 }
 
 static void act(Http *http, curl_socket_t fd, int what)
@@ -311,7 +317,7 @@ static void act(Http *http, curl_socket_t fd, int what)
         int n_running;
 
         CURLMcode code = curl_multi_socket_action(http->multi, fd, what, &n_running);
-        if (code != CURLM_OK) {
+        if (code != CURLM_OK || http->callback_error < 0) {
                 fail_active(http, code);
                 return;
         }
@@ -373,13 +379,15 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
-/* What a callback returns to curl: anything but 0 ends all transfers. */
+/* Never told to curl, which would end all transfers and, in 7.88, fall over what is left of them at the next event.
+ * What it goes on with is failed as soon as it is off the stack. */
 static int callback_result(Http *http, int r)
 {
         if (r >= 0)
                 return 0;
         http->callback_error = r;
-        return -1;
+        request_turn(http);
+        return 0;
 }
 
 static int on_curl_timer(CURLM *multi, long timeout_msec, void *userdata)
