@@ -82,7 +82,7 @@ static int compare_identities(const void *a, const void *b)
         const Identity *s = a, *t = b;
         int c = !s->key || !t->key ? !s->key - !t->key : strcmp(s->key, t->key);
 
-        return c ? c : s->number < t->number ? -1 : s->number > t->number;
+        return c ? c : (s->number > t->number) - (s->number < t->number);
 }
 
 /* The first of those with this key; *ret_count says how many there are. */

@@ -119,8 +119,8 @@ int json_write(const json_t *value, size_t flags, Secret **ret)
         return 0;
 }
 
-/* The escape that Go writes for what stands at TEXT, and how many bytes it replaces; NULL: none. */
-static const char *go_escape(const char *text, size_t size, size_t *ret_size)
+/* The escape that Go writes for what stands at TEXT (ended by a 0), and how many bytes it replaces; NULL: none. */
+static const char *go_escape(const char *text, size_t *ret_size)
 {
         *ret_size = 1;
         switch (text[0]) {
@@ -132,9 +132,9 @@ static const char *go_escape(const char *text, size_t size, size_t *ret_size)
                 return "\\u0026";
         case '\xe2':
                 *ret_size = 3;
-                if (size >= 3 && memcmp(text, "\xe2\x80\xa8", 3) == 0)
+                if (strncmp(text, "\xe2\x80\xa8", 3) == 0)
                         return "\\u2028";
-                if (size >= 3 && memcmp(text, "\xe2\x80\xa9", 3) == 0)
+                if (strncmp(text, "\xe2\x80\xa9", 3) == 0)
                         return "\\u2029";
                 return NULL;
         }
@@ -155,7 +155,7 @@ int json_write_go(const json_t *value, Secret **ret)
         const char *data = secret_data(plain);
         size_t size = secret_size(plain), start = 0;
         for (size_t i = 0, n; i < size; i += n) {
-                const char *escape = go_escape(data + i, size - i, &n);
+                const char *escape = go_escape(data + i, &n);
 
                 if (!escape) {
                         n = 1;

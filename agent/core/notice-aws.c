@@ -2,6 +2,7 @@
 
 #include "agent/core/notice.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,8 +49,9 @@ bool notice_xml_text(const Secret *body, const char *tag, size_t *offset, char *
         const char *data = secret_data(body), *end = data + secret_size(body);
         char open[64], close[64];
 
-        if (*offset > secret_size(body) || snprintf(open, sizeof(open), "<%s>", tag) >= (int)sizeof(open))
-                return false;
+        assert(*offset <= secret_size(body));
+        assert(strlen(tag) + strlen("</>") < sizeof(close));
+        (void)snprintf(open, sizeof(open), "<%s>", tag);
         (void)snprintf(close, sizeof(close), "</%s>", tag);
         const char *from = memmem(data + *offset, (size_t)(end - data) - *offset, open, strlen(open));
         if (!from)

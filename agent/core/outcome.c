@@ -173,8 +173,8 @@ static bool may_have_acted(const Endpoint *endpoint, const Reply *reply)
  * of its own, where an old server takes `managers` for an id. */
 static Call rules_of(const Endpoint *endpoint, const Reply *reply)
 {
-        bool taken_for_id = strcmp(endpoint->path, "runners/managers") == 0 && is_delete(endpoint) &&
-                            (reply->status == 400 || reply->status == 401);
+        bool taken_for_id =
+                strcmp(endpoint->path, "runners/managers") == 0 && (reply->status == 400 || reply->status == 401);
 
         return taken_for_id ? CALL_DELETE_MANAGER : CALL_SHOW;
 }
@@ -285,7 +285,8 @@ bool outcome_done_before(const Endpoint *endpoint, const CallOutcome *outcome)
                 return false;
         if (endpoint->credential == CREDENTIAL_ACCESS_TOKEN || strcmp(endpoint->path, "runners/managers") == 0)
                 return outcome->gone;
-        return outcome->status == 403 && outcome->message && strcmp(outcome->message, "403 Forbidden") == 0;
+        /* A 403 is a failure, which has a message. */
+        return outcome->status == 403 && strcmp(outcome->message, "403 Forbidden") == 0;
 }
 
 int outcome_explain_route(const Endpoint *endpoint, const char *version, char **ret)

@@ -144,7 +144,7 @@ static bool read_number(const char *text, int64_t *ret)
 {
         int64_t number = 0;
 
-        if (!*text || strlen(text) > 15)
+        if (strlen(text) > 15)
                 return false;
         for (; *text; text++) {
                 if (*text < '0' || *text > '9')

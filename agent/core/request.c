@@ -1,5 +1,6 @@
 /* Rows of the endpoint table and values in, one request out. */
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -141,7 +142,8 @@ static int path_fill(Path *path, const Endpoint *endpoint, const Argument *argum
                 p += size;
 
                 const Parameter *parameter = endpoint_parameter(endpoint, name);
-                const Argument *argument = parameter ? find_argument(arguments, n_arguments, parameter) : NULL;
+                assert(parameter);
+                const Argument *argument = find_argument(arguments, n_arguments, parameter);
                 if (!argument || path_add_value(path, parameter, argument) < 0)
                         return -EINVAL;
         }

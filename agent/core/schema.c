@@ -1,5 +1,6 @@
 #include "agent/core/schema.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -203,8 +204,8 @@ static int check_keys(const TomlDocument *document, const TomlValue *table, cons
                 char key[64] = "";
                 size_t n = strcspn(p, " ");
 
-                if (n < sizeof(key))
-                        memcpy(key, p, n);
+                assert(n < sizeof(key));
+                memcpy(key, p, n);
                 int r = check_key(document, table, rule, key, reterr);
                 if (r < 0)
                         return r;
@@ -223,8 +224,7 @@ static int check_rule(
 
         if (n == 0)
                 return check_keys(document, table, rule, reterr);
-        if (n >= sizeof(key))
-                return -EINVAL;
+        assert(n < sizeof(key));
         memcpy(key, path, n);
         path += n + (path[n] == '.');
 
@@ -233,9 +233,9 @@ static int check_rule(
                 return 0;
         if (below->type == TOML_TYPE_TABLE)
                 return check_rule(document, below, path, rule, reterr);
+        /* The rule of what it lies in has found a list to hold nothing but tables. */
         for (const TomlValue *v = toml_value_first(below); v && r >= 0; v = v->next)
-                if (v->type == TOML_TYPE_TABLE)
-                        r = check_rule(document, v, path, rule, reterr);
+                r = check_rule(document, v, path, rule, reterr);
         return r;
 }
 

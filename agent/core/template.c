@@ -21,7 +21,7 @@ typedef enum DockerKind {
 typedef struct Executor {
         const char *name;
         DockerKind docker;
-        const char *tables[3];
+        const char *tables[3]; /* to a NULL */
 } Executor;
 
 static const Executor executors[] = {
@@ -100,7 +100,7 @@ static int find_template_entry(Merge *m)
 
 static bool reads_table(const Executor *executor, TomlString name)
 {
-        for (size_t i = 0; i < ELEMENTS(executor->tables) && executor->tables[i]; i++)
+        for (size_t i = 0; executor->tables[i]; i++)
                 if (toml_string_equal_fold(name, executor->tables[i]))
                         return true;
         return false;
@@ -118,6 +118,7 @@ static bool stays(const Merge *m, const TomlValue *member)
         return true;
 }
 
+/* Of the type that it must have: the schema was checked before. */
 static const TomlValue *find(const TomlValue *table, const char *key)
 {
         return table ? toml_table_find_fold(table, NULL, key) : NULL;
@@ -125,15 +126,13 @@ static const TomlValue *find(const TomlValue *table, const char *key)
 
 static bool is_text(const TomlValue *value)
 {
-        return value && value->type == TOML_TYPE_STRING && value->string.size > 0;
+        return value && value->string.size > 0;
 }
 
 /* Does some volume hold the cache already? For Windows register only looks for the folder's name anywhere in it. */
 static bool has_cache_volume(const TomlValue *volumes, DockerKind kind)
 {
         for (const TomlValue *v = volumes ? toml_value_first(volumes) : NULL; v; v = v->next) {
-                if (v->type != TOML_TYPE_STRING)
-                        continue;
                 if (kind == DOCKER_WINDOWS) {
                         if (v->string.size > 0 && memmem(v->string.data, v->string.size, "c:\\cache", 8))
                                 return true;
@@ -152,7 +151,7 @@ static bool needs_cache_volume(const Merge *m, const TomlValue *docker)
 {
         const TomlValue *disable = find(docker, "disable_cache");
 
-        if (m->executor->docker == DOCKER_LINUX && disable && disable->type == TOML_TYPE_BOOLEAN && disable->boolean)
+        if (m->executor->docker == DOCKER_LINUX && disable && disable->boolean)
                 return false;
         return !has_cache_volume(find(docker, "volumes"), m->executor->docker);
 }
@@ -214,7 +213,7 @@ static int write_tables(Merge *m)
                 else
                         r = toml_write_table(m->out, &(TomlPath){&runners_path, v->key}, v);
         }
-        for (size_t i = 0; i < ELEMENTS(m->executor->tables) && m->executor->tables[i] && r >= 0; i++) {
+        for (size_t i = 0; m->executor->tables[i] && r >= 0; i++) {
                 if (find(m->entry, m->executor->tables[i]))
                         continue;
                 r = secret_append_string(m->out, "  [runners.");

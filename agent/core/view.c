@@ -75,18 +75,15 @@ const char *view_age(uint64_t at_usec, uint64_t now_usec, char buffer[static VIE
                 {"s", USEC_PER_SEC},
         };
         uint64_t span = at_usec > now_usec ? at_usec - now_usec : now_usec - at_usec;
+        size_t i = 0;
 
         if (span < 5 * USEC_PER_SEC)
                 return memcpy(buffer, "just now", sizeof("just now"));
-        for (size_t i = 0; i < ELEMENTS(units); i++) {
-                /* Days are told up to two years, as "1 y" says little. */
-                if (span < units[i].usec * (i == 0 ? 2 : 1))
-                        continue;
-                unsigned long long n = span / units[i].usec;
-                (void)snprintf(
-                        buffer, VIEW_AGE_MAX, at_usec > now_usec ? "in %llu %s" : "%llu %s ago", n, units[i].unit);
-                break;
-        }
+        /* Days are told up to two years, as "1 y" says little. */
+        while (span < units[i].usec * (i == 0 ? 2 : 1))
+                i++;
+        unsigned long long n = span / units[i].usec;
+        (void)snprintf(buffer, VIEW_AGE_MAX, at_usec > now_usec ? "in %llu %s" : "%llu %s ago", n, units[i].unit);
         return buffer;
 }
 

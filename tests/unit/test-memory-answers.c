@@ -382,6 +382,7 @@ static void test_answers(void **state)
                 {CALL_CREATE, ENDPOINT_UPDATE, 403, JSON,
                         "{\"error\":\"insufficient_scope\",\"error_description\":\"more\",\"scope\":\"api x\"}"},
                 {CALL_LIST, ENDPOINT_LIST, 200, JSON, "[{\"id\":7},{\"id\":8}]"},
+                {CALL_LIST, ENDPOINT_LIST, 200, JSON, "{}"},
                 {CALL_SHOW, ENDPOINT_SHOW, 200, JSON, "{\"id\":7,\"maintenance_note\":\"a note\"}"},
                 {CALL_DELETE_RUNNER, ENDPOINT_DELETE_RUNNER, 401, "text/plain", "Not allowed here"},
                 {CALL_VERIFY, ENDPOINT_VERIFY, 429, "text/plain", "Retry later", "Retry-After: 7\r\n"},
@@ -423,6 +424,7 @@ static void test_views(void **state)
                 "\"version\":\"17.5\",\"ip_address\":\"::1\",\"queued_duration\":\"odd\",\"path_with_namespace\":"
                 "\"p\"}";
         static const MemoryCase cases[] = {
+                {"an old row", show_cells, "{\"active\":true,\"status\":null}"},
                 {"cells", show_cells, row},
                 {"values", show_values, row},
                 {"mask", mask, "{\"a\":[1,{\"token\":\"x\"}],\"token\":\"glrt-abc\",\"b\":\"c\"}"},

@@ -227,6 +227,33 @@ static void test_text(void **state)
         fixture_done();
 }
 
+/* What is known only in part is shown in part. */
+static void test_parts(void **state)
+{
+        AgentStatus status = fixture();
+        char *text = NULL;
+
+        runners[0].last_verified_at_usec = NOW_USEC;
+        runners[0].last_verdict = (char *)"ambiguous";
+        runners[0].next_action_at_usec = 0;
+        runners[1].last_verdict = (char *)"alive";
+        debts[1].kind = DEBT_RUNNER;
+        debts[0].kind = DEBT_RUNNER;
+        debts[0].system_id = NULL;
+        assert_int_equal(status_format_text(&status, now, &text), 0);
+        assert_non_null(strstr(text, " ambiguous  verify (verify_interval)\n"));
+        assert_non_null(strstr(text, " alive      enrol (refused_retry) now\n"));
+        assert_non_null(strstr(text, "  owed: runner 7, since 3h ago: GitLab could not be reached\n"));
+        assert_non_null(strstr(text, "  owed: runner\n"));
+        free(text);
+
+        status.version = NULL;
+        assert_int_equal(status_format_metrics(&status, &text), 0);
+        assert_non_null(strstr(text, "runner_registrar_info{version=\"\"} 1\n"));
+        free(text);
+        fixture_done();
+}
+
 static void test_metrics(void **state)
 {
         static const char *const lines[] = {
@@ -269,6 +296,7 @@ int main(void)
                 cmocka_unit_test(test_decode),
                 cmocka_unit_test(test_many),
                 cmocka_unit_test(test_text),
+                cmocka_unit_test(test_parts),
                 cmocka_unit_test(test_metrics),
         };
 
