@@ -51,6 +51,18 @@ static bool is_blank(char c)
         return c == ' ' || c == '\t' || c == '\r';
 }
 
+/* strndup() wants a string, which curl's bytes are not: nothing ends them. */
+static char *copy_bytes(const char *bytes, size_t size)
+{
+        char *copy = malloc(size + 1);
+
+        if (copy) {
+                memcpy(copy, bytes, size);
+                copy[size] = 0;
+        }
+        return copy;
+}
+
 int reply_headers_take(ReplyHeaders *headers, const char *line, size_t size)
 {
         const char *end = line + size;
@@ -85,6 +97,6 @@ int reply_headers_take(ReplyHeaders *headers, const char *line, size_t size)
                 start++;
         while (end > start && is_blank(end[-1]))
                 end--;
-        *value = strndup(start, (size_t)(end - start));
+        *value = copy_bytes(start, (size_t)(end - start));
         return *value ? 0 : -ENOMEM;
 }
