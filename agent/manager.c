@@ -112,6 +112,13 @@ static int make_services(Manager *m)
         return r;
 }
 
+static TokenUse ask_roster(void *userdata, const Lifecycle *asking, const char *url, const Secret *token)
+{
+        const Manager *m = userdata;
+
+        return roster_token_use(m->roster, asking, url, token);
+}
+
 static int make_roster(Manager *m, bool cloned, char **reterr)
 {
         _cleanup_(entry_list_freep) EntryList *list = NULL;
@@ -143,6 +150,7 @@ static int make_roster(Manager *m, bool cloned, char **reterr)
                                 .machine_id = m->machine.machine_id,
                                 .instance_id = m->machine.instance_id,
                                 .system_id_proves = proves.system_id_proves,
+                                .household = {.ask = ask_roster, .userdata = m},
                         },
                 .once = m->options.once,
                 .changed = manager_runner_changed,

@@ -38,6 +38,25 @@ int roster_new(const RunnerContext *context, Roster **ret)
         return 0;
 }
 
+TokenUse roster_token_use(const Roster *roster, const Lifecycle *asking, const char *url, const Secret *token)
+{
+        TokenUse most = TOKEN_UNUSED;
+
+        for (size_t i = 0; i < roster->n && most != TOKEN_USED; i++) {
+                const Slot *slot = &roster->slots[i];
+                const Lifecycle *other = runner_lifecycle(slot->runner);
+                TokenUse use = other != asking ? lifecycle_token_use(other, url, token) : TOKEN_UNUSED;
+
+                /* What is to take its place has not begun, and so not read its token yet. */
+                if (use == TOKEN_UNUSED && slot->next && url_equal(slot->next->url, url) &&
+                        flow_from_config(slot->next) == FLOW_AUTHENTICATION_TOKEN)
+                        use = TOKEN_UNSURE;
+                if (use > most)
+                        most = use;
+        }
+        return most;
+}
+
 Roster *roster_free(Roster *roster)
 {
         if (!roster)

@@ -33,6 +33,9 @@ size_t roster_size(const Roster *roster);
 Runner *roster_get(const Roster *roster, size_t index);
 Runner *roster_find(const Roster *roster, const char *name);
 
+/* What a Household's `ask` wants to know. */
+TokenUse roster_token_use(const Roster *roster, const Lifecycle *asking, const char *url, const Secret *token);
+
 /* Hands a change of config.toml on to all. */
 void roster_entries(Roster *roster, const EntryList *list);
 

@@ -101,6 +101,25 @@ static Action debt_paid(Lifecycle *l, const char *how)
         return debts_next(l);
 }
 
+/* What another runner of this host lives by is not deleted: a manager is that one's to withdraw now; a runner that
+ * this machine made is deleted once the last has gone. */
+static bool debt_held(const Lifecycle *l, const Debt *debt, TokenUse *ret)
+{
+        bool this_host = debt->kind != DEBT_MANAGER || !debt->system_id || strcmp(debt->system_id, l->system_id) == 0;
+
+        *ret = this_host ? household_ask(l, debt->target.url, debt->token) : TOKEN_UNUSED;
+        return *ret != TOKEN_UNUSED;
+}
+
+static Action debt_spared(Lifecycle *l, TokenUse use)
+{
+        if (use == TOKEN_USED && current(l)->kind == DEBT_MANAGER)
+                return debt_paid(l, "another runner of this host lives under its token");
+        return debt_unclear(l, use == TOKEN_USED
+                                       ? "another runner of this host lives under its token"
+                                       : "another runner of this host may be about to live under its token");
+}
+
 static Action debt_verified(Lifecycle *l, const Event *event)
 {
         const Judgement *j = event->judgement;
@@ -146,7 +165,11 @@ static Action manager_delete(Lifecycle *l, const Event *event)
         (void)event;
         const Debt *debt = current(l);
         const CallArguments arguments = {.token = debt->token, .system_id = debt->system_id};
+        TokenUse use;
 
+        /* Also before the next proof: a reload may have come in between. */
+        if (debt_held(l, debt, &use))
+                return debt_spared(l, use);
         if (lifecycle_out_of_time(l))
                 return debt_unclear(l, "there was no time left to see that gitlab-runner polls no more");
         return act_send_to(l, &debt->target, CALL_DELETE_MANAGER, arguments, manager_deleted);
@@ -329,9 +352,12 @@ static Action orphan_with_secret(Lifecycle *l, const Event *event)
 static Action debt_begin(Lifecycle *l, const Debt *debt)
 {
         const CallArguments arguments = {.token = debt->token, .system_id = l->system_id};
+        TokenUse use;
 
         switch (debt->kind) {
         case DEBT_RUNNER:
+                if (debt_held(l, debt, &use))
+                        return debt_spared(l, use);
                 return act_send_to(l, &debt->target, CALL_DELETE_RUNNER, arguments, runner_deleted);
         case DEBT_MANAGER:
                 l->proofs_left = DELETE_PROOFS;

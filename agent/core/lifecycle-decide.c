@@ -76,6 +76,7 @@ static const Task tasks[] = {
         {DUE_ENROL, true, recovery_applies, recover_start, "recover"},
         {DUE_ROTATE, true, rotation_applies, rotate_start, "rotate"},
         {DUE_ENROL, true, enrolment_applies, enrol_start, "enrol"},
+        {DUE_ENROL, false, household_applies, household_look, "see whether it was renamed"},
         {DUE_DEBTS, true, debts_payable, debts_start, "pay debts"},
 };
 

@@ -42,6 +42,7 @@ struct Lifecycle {
         bool taken_up;   /* a reload configures again what was configured no more */
         bool state_lost; /* there was no record of ours at start */
         bool system_id_proves;
+        Household household;
         char *system_id;
         char *machine_id;
         char *instance_id;
@@ -282,6 +283,15 @@ void entries_relist(Lifecycle *l);
 /* Copies them to the candidates. */
 int entries_copy(Lifecycle *l, bool ours);
 Action entries_check(Lifecycle *l);
+
+/* ---- lifecycle-household.c: runners of one host under one token ---- */
+
+/* Whether another one lives under TOKEN. */
+TokenUse household_ask(const Lifecycle *l, const char *url, const Secret *token);
+
+/* Whether this one, configured no more, may have been renamed; and looking. */
+bool household_applies(const Lifecycle *l);
+Action household_look(Lifecycle *l);
 
 /* ---- tasks: each begins here and ends in act_decide() ---- */
 

@@ -109,8 +109,10 @@ Action withdraw_start(Lifecycle *l)
                         l, record->url ? record->url : l->plan.target.url, l->listed ? l->listed : record->token);
         lifecycle_forget_runner(l);
         record->state = RUNNER_STATE_WITHDRAWN;
-        (void)replace_string(
-                &record->reason, l->stopping ? "withdrawn, as the agent was stopped" : "withdrawn by command");
+        (void)replace_string(&record->reason, l->stopping ? "withdrawn, as the agent was stopped"
+                                              : l->command == COMMAND_DEREGISTER
+                                                      ? "withdrawn by command"
+                                                      : "another runner of this host lives under its token");
         if (had_token && own)
                 return act_save(l, withdraw_noted);
         return debts_payable(l) ? debts_start(l) : withdraw_end(l, 0, NULL);

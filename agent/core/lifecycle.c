@@ -24,6 +24,7 @@ int lifecycle_new(
         l->random.state = seed;
         l->dice = random_next(&l->random);
         l->system_id_proves = facts->system_id_proves;
+        l->household = facts->household;
         l->neighbour_may_poll = true;
         l->doing = ACTION_WAIT;
         l->until_usec = USEC_INFINITY;

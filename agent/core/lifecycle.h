@@ -50,12 +50,28 @@ typedef struct Plan {
         uint64_t poll_usec; /* within which gitlab-runner sees a change of config.toml by itself */
 } Plan;
 
+/* Whether another configured runner of this host lives under a token. */
+typedef enum TokenUse {
+        TOKEN_UNUSED,
+        TOKEN_UNSURE, /* one that is not enrolled yet may be about to */
+        TOKEN_USED,
+        _TOKEN_USE_MAX,
+} TokenUse;
+
+/* What the runners of one host know of each other. ASK gives the most that lifecycle_token_use() says of any but
+ * ASKING. Borrowed: must outlive the lifecycles. */
+typedef struct Household {
+        TokenUse (*ask)(void *userdata, const Lifecycle *asking, const char *url, const Secret *token);
+        void *userdata;
+} Household;
+
 /* The machine, as found at start. Borrowed for lifecycle_new() only. */
 typedef struct Facts {
         const char *system_id;
         const char *machine_id;  /* NULL: unknown */
         const char *instance_id; /* NULL: unknown */
         bool system_id_proves;   /* .runner_system_id was there before us and is the one that this machine gives */
+        Household household;     /* without ASK it is alone */
 } Facts;
 
 /* An entry of config.toml with the runner's name and url. Borrowed for the event. */
@@ -192,6 +208,10 @@ bool lifecycle_unwritten(const Lifecycle *lifecycle);
  * the next event. It is guarded: a token that somebody else has put there meanwhile makes it fail with -ESTALE, and
  * is handed in as EVENT_ENTRIES. */
 void lifecycle_entry_edit(Lifecycle *lifecycle, EntryEdit *ret);
+
+/* Whether this runner lives under TOKEN at URL: then another one of this host neither deletes what belongs to it, nor
+ * needs an entry of its own for it. */
+TokenUse lifecycle_token_use(const Lifecycle *lifecycle, const char *url, const Secret *token);
 
 /* For status. Pointers are borrowed until the next event. */
 const Record *lifecycle_record(const Lifecycle *lifecycle);
