@@ -223,7 +223,7 @@ static int set_spellings(
                 v = v->next ? toml_table_find_fold(b->tables[index], v->next, entry_key_to_string(key)) : NULL) {
                 bool now = false, same = false;
 
-                if (key >= ENTRY_KEY_TLS_CA && key <= ENTRY_KEY_TLS_KEY && wanted.string.size == 0) {
+                if (key >= ENTRY_KEY_TLS_CA && wanted.string.size == 0) {
                         r = toml_edit_remove(b->edit, v);
                         now = true;
                 } else
@@ -249,7 +249,7 @@ static int change_keys(Batch *b, const EntryEdit *edit, size_t index, bool *chan
                         continue;
                 if (keys[key])
                         r = set_spellings(b, edit, index, keys[key], key, changed);
-                else if (wanted.type != TOML_TYPE_STRING || wanted.string.size > 0 || key < ENTRY_KEY_TLS_CA) {
+                else if (wanted.type != TOML_TYPE_STRING || wanted.string.size > 0) {
                         r = toml_edit_add(
                                 b->edit, b->tables[index], find_anchor(keys, key), entry_key_to_string(key), &wanted);
                         *changed = true;
@@ -287,7 +287,8 @@ static bool was_added(const Batch *b, const EntryResult *results, const char *ke
         size_t n;
         const Identity *identity = find_identity(&b->wanted, key, &n);
 
-        for (size_t i = 0; i < n && identity[i].number < before; i++)
+        /* The edit itself is the last that is looked at. */
+        for (size_t i = 0; identity[i].number < before; i++)
                 if (results[identity[i].number].outcome == ENTRY_OUTCOME_ADDED)
                         return true;
         return false;

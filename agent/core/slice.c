@@ -29,7 +29,8 @@ static void skip_string(SliceCursor *cursor)
         }
 }
 
-/* Moves behind the value that begins at the cursor. Needs no stack: brackets of a valid text match. */
+/* Moves behind the value that begins at the cursor, which stands at no blank. Needs no stack: brackets of a valid
+ * text match. */
 static void skip_value(SliceCursor *cursor)
 {
         size_t depth = 0;
@@ -47,7 +48,7 @@ static void skip_value(SliceCursor *cursor)
                                 return;
                         depth--;
                         cursor->at++;
-                } else if (depth == 0 && (c == ',' || c == ':' || is_blank(c)))
+                } else if (depth == 0 && (c == ',' || c == ':'))
                         return;
                 else {
                         cursor->at++;

@@ -11,7 +11,6 @@ typedef struct Walk {
         TomlEdit *edit;
         const TomlValue *container;
         const char *source;
-        size_t size;
         const TomlInsert *inserts; /* of this container, in order of place */
         size_t n_inserts;
         const TomlExpression *kept; /* the last element so far that stays */
@@ -29,9 +28,10 @@ static int insert(Walk *w, size_t at, const Secret *text)
                 &w->edit->splices, TOML_SPLICE_BYTES, at, at, NULL, secret_data(text), secret_size(text));
 }
 
+/* No need to look for the end of the source, here and below: the closing bracket is before it. */
 static size_t skip_blanks(const Walk *w, size_t at)
 {
-        while (at < w->size && (w->source[at] == ' ' || w->source[at] == '\t'))
+        while (w->source[at] == ' ' || w->source[at] == '\t')
                 at++;
         return at;
 }
@@ -40,10 +40,10 @@ static size_t skip_blanks(const Walk *w, size_t at)
 static size_t find_line_end(const Walk *w, size_t at)
 {
         at = skip_blanks(w, at);
-        if (at < w->size && w->source[at] == '#')
-                while (at < w->size && w->source[at] != '\n' && w->source[at] != '\r')
+        if (w->source[at] == '#')
+                while (w->source[at] != '\n' && w->source[at] != '\r')
                         at++;
-        return at < w->size && (w->source[at] == '\n' || w->source[at] == '\r') ? at : 0;
+        return w->source[at] == '\n' || w->source[at] == '\r' ? at : 0;
 }
 
 static bool begins_line(const Walk *w, const TomlExpression *e)
@@ -127,7 +127,7 @@ static int cut_element(Walk *w, const TomlExpression *e)
         size_t start = e->key.start, end = e->comma ? skip_blanks(w, e->comma + 1) : e->end;
         size_t eol = skip_blanks(w, end);
 
-        if (begins_line(w, e) && eol < w->size && (w->source[eol] == '\n' || w->source[eol] == '\r')) {
+        if (begins_line(w, e) && (w->source[eol] == '\n' || w->source[eol] == '\r')) {
                 start = e->line_start;
                 end = eol + (w->source[eol] == '\r' ? 2 : 1);
         }
@@ -140,7 +140,7 @@ static int cut_dangling_comma(Walk *w)
 {
         const TomlExpression *last = w->container->children.last_expression;
 
-        if (!w->kept || !last || w->kept == last || last->comma || !w->kept->comma)
+        if (!w->kept || w->kept == last || last->comma)
                 return 0;
         size_t end = skip_blanks(w, w->kept->comma + 1);
         return cut(w, w->kept->comma, end == w->kept->next->key.start ? end : w->kept->comma + 1);
@@ -194,8 +194,8 @@ static int compare_inserts(const void *a, const void *b)
         if (s->container->id != t->container->id)
                 return s->container->id < t->container->id ? -1 : 1;
         if (s_after != t_after)
-                return s_after < t_after ? -1 : 1;
-        return s->order < t->order ? -1 : s->order > t->order;
+                return (s_after > t_after) - (s_after < t_after);
+        return (s->order > t->order) - (s->order < t->order);
 }
 
 static int compare_containers(const void *a, const void *b)
@@ -245,7 +245,7 @@ int toml_container_finish(TomlEdit *edit)
         /* Where there are only removals: even adding 0 to NULL is undefined. */
         static const TomlInsert none;
         _cleanup_free_ const TomlValue **containers = NULL;
-        size_t n_containers, next = 0;
+        size_t n_containers, next = 0, size;
         Walk w = {.edit = edit};
         int r = 0;
 
@@ -257,7 +257,7 @@ int toml_container_finish(TomlEdit *edit)
         n_containers = list_containers(edit, containers);
         if (edit->n_inserts > 1)
                 qsort(edit->inserts, edit->n_inserts, sizeof(*edit->inserts), compare_inserts);
-        w.source = toml_document_source(edit->document, &w.size);
+        w.source = toml_document_source(edit->document, &size);
 
         for (size_t i = 0; i < n_containers && r >= 0; i++) {
                 size_t n = 0;

@@ -86,6 +86,7 @@ static bool parse_time(Cursor *c, TomlVersion version, TomlDate *date)
         return true;
 }
 
+/* There is something at the cursor. */
 static bool parse_offset(Cursor *c, TomlDate *date)
 {
         unsigned hour, minute;
@@ -93,7 +94,7 @@ static bool parse_offset(Cursor *c, TomlDate *date)
         if (skip(c, "Zz"))
                 return true;
 
-        bool west = c->at < c->end && *c->at == '-';
+        bool west = *c->at == '-';
         if (!skip(c, "+-") || !number(c, 2, 0, 23, &hour) || !skip(c, ":") || !number(c, 2, 0, 59, &minute))
                 return false;
         date->offset_minutes = (int16_t)((west ? -1 : 1) * (int)(hour * 60 + minute));

@@ -62,10 +62,10 @@ static int grow(void *array, size_t n, size_t *n_allocated, size_t element_size)
         return 0;
 }
 
+/* Of a table or an array: whether it is written `{…}` or `[…]`. */
 static bool is_bracketed(const TomlValue *value)
 {
-        return value->origin == TOML_ORIGIN_VALUE &&
-               (value->type == TOML_TYPE_TABLE || value->type == TOML_TYPE_ARRAY);
+        return value->origin == TOML_ORIGIN_VALUE;
 }
 
 int toml_edit_set(TomlEdit *edit, const TomlValue *value, const TomlScalar *scalar, bool *ret_changed)
@@ -284,12 +284,9 @@ void toml_edit_rewind(TomlEdit *edit, TomlEditMark mark)
                 edit->removed[edit->removals[--edit->n_removals]->id] = false;
 }
 
-/* Start of the line before the one that begins at `at`, if that line is blank; else `at`. */
+/* Start of the line before the one that begins at `at`, which is not the first, if that line is blank; else `at`. */
 static size_t skip_blank_line_before(const char *source, size_t bom, size_t at)
 {
-        if (at <= bom)
-                return at;
-
         size_t line = at - 1;
         while (line > bom && source[line - 1] != '\n') {
                 if (source[line - 1] != ' ' && source[line - 1] != '\t' && source[line - 1] != '\r')

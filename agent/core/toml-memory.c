@@ -24,8 +24,6 @@ static TomlChunk *chunk_new(const TomlMemory *memory, size_t size)
                 want = CHUNK_SIZE_MAX;
         if (want < size)
                 want = size;
-        if (want > SIZE_MAX - sizeof(TomlChunk))
-                return NULL;
 
         TomlChunk *chunk = calloc(1, sizeof(TomlChunk) + want);
         if (chunk)

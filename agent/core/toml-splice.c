@@ -69,7 +69,7 @@ static int compare_splices(const void *a, const void *b)
                 return s->at < t->at ? -1 : 1;
         if (rank(s) != rank(t))
                 return rank(s) - rank(t);
-        return s->order < t->order ? -1 : s->order > t->order;
+        return (s->order > t->order) - (s->order < t->order);
 }
 
 static bool at_line_start(const Output *out)

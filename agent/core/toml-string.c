@@ -77,7 +77,7 @@ static int read_escape(TomlReader *reader, bool multiline, char *out, size_t *us
 {
         static const char names[] = "btnfr\"\\", values[] = "\b\t\n\f\r\"\\";
         int c = toml_reader_peek(reader, 0);
-        const char *name = c > 0 ? memchr(names, c, sizeof(names) - 1) : NULL;
+        const char *name = memchr(names, c, sizeof(names) - 1);
 
         if (name) {
                 out[(*used)++] = values[name - names];
@@ -145,7 +145,9 @@ static int unescape(TomlReader *reader, size_t end, bool multiline, TomlString *
                         continue;
                 }
                 out[used++] = c;
-                if (c != '\n' || !toml_reader_skip_newline(reader))
+                if (c == '\n')
+                        (void)toml_reader_skip_newline(reader);
+                else
                         reader->at++;
         }
         *ret = (TomlString){out, used};

@@ -1,5 +1,6 @@
 /* The tree of values: tables that stay fast when they are long, comparison, and Go's idea of equal keys. */
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -77,8 +78,10 @@ int toml_tree_init(TomlTree *tree)
 
 int toml_tree_add(TomlTree *tree, TomlValue *parent, const TomlString *key, TomlValue **ret)
 {
-        if (parent->depth >= TOML_DEPTH_MAX || tree->n_values == UINT32_MAX)
+        if (parent->depth >= TOML_DEPTH_MAX)
                 return -EFBIG;
+        /* Each takes a byte of a source whose bytes can be counted so. */
+        assert(tree->n_values < UINT32_MAX);
 
         TomlValue *value = toml_memory_alloc(&tree->memory, sizeof(TomlValue));
         if (!value)

@@ -1,5 +1,6 @@
 #include "agent/core/toml-write.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -77,11 +78,12 @@ int toml_write_key(Secret *out, TomlString key)
 static void format_fraction(uint32_t nanosecond, char ret[static 12])
 {
         ret[0] = 0;
-        if (nanosecond == 0 || nanosecond > 999999999)
+        assert(nanosecond <= 999999999);
+        if (nanosecond == 0)
                 return;
 
         int n = snprintf(ret, 12, ".%09u", nanosecond);
-        while (n > 0 && ret[n - 1] == '0')
+        while (ret[n - 1] == '0')
                 ret[--n] = 0;
 }
 
@@ -143,7 +145,8 @@ static int put_real(Secret *out, double real)
                 return put(out, "nan");
         if (isinf(real))
                 return put(out, real < 0 ? "-inf" : "inf");
-        for (int digits = 1; digits <= 17; digits++) {
+        /* 17 are always enough. */
+        for (int digits = 1;; digits++) {
                 (void)snprintf(text, sizeof(text), "%.*g", digits, real);
 
                 double back = strtod(text, NULL);

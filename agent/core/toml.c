@@ -6,6 +6,7 @@
 
 #include "agent/core/toml.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -469,7 +470,9 @@ void toml_document_locate(const TomlDocument *document, size_t offset, size_t *r
 {
         size_t line = 1, line_start = document->bom;
 
-        for (size_t i = document->bom; i < offset && i < document->size; i++)
+        assert(offset <= document->size);
+
+        for (size_t i = document->bom; i < offset; i++)
                 if (document->source[i] == '\n') {
                         line++;
                         line_start = i + 1;
