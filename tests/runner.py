@@ -516,7 +516,9 @@ def main():
     parser.add_argument("--coverage", action="store_true", help="only count what the tests run, and show it as a table")
     parser.add_argument("--only", metavar="PATTERN", help="only tests whose name has this in it, or matches it")
     parser.add_argument("--build", metavar="DIR", default=os.path.join(TOP, "build"), help="where to build (build)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2, help="how many at a time")
+    # Most of them wait for something most of the time.
+    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1),
+                        help="how many at a time (two for each processor)")
     parser.add_argument("--no-setup", action="store_true", help="install nothing")
     options = parser.parse_args()
 
