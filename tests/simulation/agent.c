@@ -153,6 +153,27 @@ static int load_record(Host *host, HostRunner *runner, bool cloned, Record **ret
         return r;
 }
 
+/* As agent/roster.c. */
+static TokenUse ask_runners(void *userdata, const Lifecycle *asking, const char *url, const Secret *token)
+{
+        Host *host = userdata;
+        TokenUse most = TOKEN_UNUSED;
+
+        for (size_t i = 0; i < host->n_runners; i++) {
+                const HostRunner *runner = &host->runners[i];
+                const Lifecycle *other = runner->lifecycle;
+                TokenUse use = other && other != asking ? lifecycle_token_use(other, url, token) : TOKEN_UNUSED;
+
+                if (use == TOKEN_UNUSED && other && runner->ending && runner->next.configured &&
+                        host->flow == FLOW_AUTHENTICATION_TOKEN &&
+                        url_equal(plan_for(host, &runner->next).target.url, url))
+                        use = TOKEN_UNSURE;
+                if (use > most)
+                        most = use;
+        }
+        return most;
+}
+
 static int make_runner(Host *host, HostRunner *runner, bool cloned, const EntryList *entries)
 {
         _cleanup_(record_freep) Record *record = NULL;
@@ -162,6 +183,7 @@ static int make_runner(Host *host, HostRunner *runner, bool cloned, const EntryL
                 .machine_id = host->machine.machine_id,
                 .instance_id = host->machine.instance_id,
                 .system_id_proves = host->system_id_proves,
+                .household = {.ask = ask_runners, .userdata = host},
         };
         int r = load_record(host, runner, cloned, &record);
 

@@ -473,9 +473,9 @@ static void calm(World *world)
                         host_boot(host);
                 else if (!host->agent)
                         host_start_agent_later(host, USEC_PER_SEC);
-                else if (!host->stopping && !host->once && world->faults & 1U << FAULT_RELOAD &&
+                else if (!host->stopping && !host->once && !host->draining && world->faults & 1U << FAULT_RELOAD &&
                          world_chance(world, 2)) {
-                        /* What was withdrawn by command comes back by command. */
+                        /* What was withdrawn by command comes back by command; one that still drains is yet to be. */
                         host_reload(host);
                         host_command(host, COMMAND_REGISTER);
                 } else if (!host->stopping && !host->once)
