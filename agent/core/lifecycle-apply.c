@@ -56,6 +56,7 @@ static Action apply_next(Lifecycle *l)
 
 static Action apply_told(Lifecycle *l, const Event *event)
 {
+        l->tell_due = false;
         l->neighbour_may_poll = event->told != TOLD_NOT_RUNNING;
         /* What was replaced may still be polled with until the file is read again. */
         if (event->told == TOLD_UNSURE && l->due_usec[DUE_DEBTS] != USEC_INFINITY &&
@@ -72,7 +73,7 @@ static Action apply_written(Lifecycle *l, const Event *event)
                 return act_decide(l);
         }
         entries_written(l);
-        return event->changed ? act_tell(l, apply_told) : apply_next(l);
+        return event->changed || l->tell_due ? act_tell(l, apply_told) : apply_next(l);
 }
 
 static Action apply_removed(Lifecycle *l, const Event *event)

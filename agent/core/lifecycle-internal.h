@@ -99,6 +99,8 @@ struct Lifecycle {
         /* What the world lacks of what the record says. */
         bool save_due;
         bool entry_due;
+        bool tell_due;      /* of the next write, though it changes nothing: somebody else has put there what replaced
+                             * a token that is owed now */
         bool entry_missing; /* written back only after its token verified */
 
         /* What config.toml held when it was read last, or was written by us. */

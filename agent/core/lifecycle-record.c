@@ -115,7 +115,7 @@ static int keep_debt(Lifecycle *l, Debt *debt)
                 lifecycle_notice(l, NOTICE_TROUBLE, "Failed to keep a debt in the state: %s", strerror(-r));
                 return r;
         }
-        l->save_due = true;
+        l->save_due = l->tell_due = true;
         l->debt_attempt = 0;
         lifecycle_set_due(l, DUE_DEBTS, 0, "at once");
         return 0;

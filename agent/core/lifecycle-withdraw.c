@@ -33,6 +33,7 @@ static Action withdraw_told(Lifecycle *l, const Event *event)
 {
         uint64_t rest = l->plan.poll_usec;
 
+        l->tell_due = false;
         l->neighbour_may_poll = event->told != TOLD_NOT_RUNNING || l->verify_cut;
         if (event->told != TOLD_UNSURE)
                 return debts_start(l);

@@ -164,8 +164,12 @@ static void start(Lifecycle *l)
         /* Hosts that boot together do not call together. */
         lifecycle_set_due(l, DUE_ENROL, random_below(&l->random, l->plan.retry_min_usec / 2), "at start");
         lifecycle_set_due(l, DUE_VERIFY, random_below(&l->random, l->plan.retry_min_usec / 2), "at start");
+        /* Who ended between the change of config.toml and telling of it left a gitlab-runner that polls with what is
+         * owed. */
         if (record->n_debts > 0 && l->due_usec[DUE_DEBTS] == USEC_INFINITY)
-                lifecycle_set_due(l, DUE_DEBTS, random_below(&l->random, l->plan.retry_min_usec / 2), "at start");
+                lifecycle_set_due(l, DUE_DEBTS,
+                        usec_add(l->plan.poll_usec, random_below(&l->random, l->plan.retry_min_usec / 2)),
+                        "gitlab-runner's next look at config.toml");
         l->state = record->state == RUNNER_STATE_REGISTERED && record->dead_proofs > 0 ? RUNNER_STATE_DOUBTFUL
                                                                                        : record->state;
 }

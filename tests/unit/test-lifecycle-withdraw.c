@@ -442,7 +442,7 @@ static void test_debt_elsewhere_waits_as_it_was_told(void **state)
 
         owe(record, DEBT_RUNNER, "https://other.example.com", "tok-1");
         life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
-        PLAY(&life, {START, WAIT}, {PASS(USEC_PER_SEC), READ}, {SECRET("GR1348941a"), PREPARE},
+        PLAY(&life, {START, WAIT}, {PASS(5 * USEC_PER_SEC), READ}, {SECRET("GR1348941a"), PREPARE},
                 {DONE, SEND(REGISTER)}, {UNCLEAR, SAVE}, {DONE, SEND(DELETE_RUNNER)}, {BUSY(20 * MINUTE), WAIT});
         uint64_t told = life.now.boottime_usec + 20 * MINUTE;
         PLAY(&life, {TIME, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)}, {LOST, SAVE});
@@ -456,6 +456,34 @@ static void test_debt_elsewhere_waits_as_it_was_told(void **state)
                         line = (Line){UNCLEAR, WAIT};
         }
         assert_true(life.now.boottime_usec >= told);
+        life_end(&life);
+}
+
+/* The agent ended between the write and telling of it: gitlab-runner polls with the old token until it looks itself.
+ */
+static void test_debt_found_at_start_waits_for_a_poll(void **state)
+{
+        Record *record = life_enrolled(FLOW_AUTHENTICATION_TOKEN, "tok-b");
+        Life life;
+
+        owe(record, DEBT_MANAGER, LIFE_URL, "tok-a");
+        life_begin(&life, life_plan(FLOW_AUTHENTICATION_TOKEN), record);
+        life_learn(&life, "tok-b");
+        PLAY(&life, {START, WRITE}, {DONE, READ}, {SECRET("tok-b"), SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)},
+                {ALIVE_ID(43), SAVE}, {DONE, WRITE}, {DONE, WAIT}, {PASS(2 * USEC_PER_SEC), WAIT},
+                {TIME, SEND(DELETE_MANAGER)});
+        assert_true(life.now.boottime_usec >= USEC_PER_MINUTE + life.plan.poll_usec);
+        life_end(&life);
+}
+
+/* Somebody else wrote what replaced it, so nothing is left to write; gitlab-runner is told all the same. */
+static void test_debt_of_what_others_replaced_is_told_of(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {ENTRIES("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE}, {DONE, WRITE}, {DONE, TELL},
+                {TOLD(UNSURE), WAIT}, {TIME, SEND(DELETE_MANAGER)});
         life_end(&life);
 }
 
@@ -710,6 +738,8 @@ int main(void)
                 cmocka_unit_test(test_hands_rotation_back),
                 cmocka_unit_test(test_takes_rotation_again),
                 cmocka_unit_test(test_debt_elsewhere_waits_as_it_was_told),
+                cmocka_unit_test(test_debt_found_at_start_waits_for_a_poll),
+                cmocka_unit_test(test_debt_of_what_others_replaced_is_told_of),
                 cmocka_unit_test(test_debt_waits_for_the_file),
                 cmocka_unit_test(test_unconfigured_is_withdrawn_under_its_newer_token),
                 cmocka_unit_test(test_unconfigured_pays_and_is_settled),
