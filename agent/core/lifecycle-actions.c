@@ -217,7 +217,8 @@ void lifecycle_hear(Lifecycle *l, const Judgement *j)
 {
         const char *rule;
 
-        if (l->calling_home && l->calling != CALL_PROBE && l->calling != CALL_LIST && l->calling != CALL_SHOW) {
+        /* An orphan is looked for where it is owed. */
+        if (l->calling_home && l->calling != CALL_PROBE) {
                 l->has_verdict = true;
                 l->last_verdict = j->verdict;
         }

@@ -1,0 +1,305 @@
+/* Rare company: sources that give no token, answers that lack what was asked for, orphans among many. */
+
+#include "tests/unit/life.h"
+
+/* An enrolled runner whose entry stands in config.toml, about to be verified. */
+static void live(Life *life, Plan plan, Record *record)
+{
+        life_begin(life, plan, record);
+        life_learn(life, "tok-a");
+        PLAY(life, {START, WRITE}, {DONE, plan.flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
+        if (plan.flow == FLOW_AUTHENTICATION_TOKEN)
+                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
+        PLAY(life, {TIME, SEND(VERIFY)});
+}
+
+/* What is enrolled needs its source no more: whatever stands there now, its token goes on. */
+static void test_sources_that_give_no_token(void **state)
+{
+        static const struct {
+                Line line;
+                bool trouble;
+        } rows[] = {
+                {{SECRET("a b"), WAIT}, true},
+                {{NO_SECRET, WAIT}, true},
+                {{NO_MEMORY, WAIT}, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                live(&life, life_plan(FLOW_AUTHENTICATION_TOKEN), life_enrolled(FLOW_AUTHENTICATION_TOKEN, "tok-a"));
+                PLAY(&life, {ALIVE_ID(42), WAIT});
+                unsigned before = life.notices[NOTICE_TROUBLE];
+                (void)life_step(&life, &(Line){RELOAD, WAIT});
+                for (unsigned n = 0; n < 10 && life.last.kind != ACTION_READ_SECRET; n++)
+                        (void)life_step(
+                                &life, life.last.kind == ACTION_WAIT ? &(Line){TIME, WAIT} : &(Line){DONE, WAIT});
+                assert_int_equal(life.last.kind, ACTION_READ_SECRET);
+                PLAY(&life, rows[i].line);
+                assert_int_equal(life.notices[NOTICE_TROUBLE] - before, rows[i].trouble);
+                life_check_token(&life, "tok-a");
+                life_check_state(&life, RUNNER_STATE_REGISTERED);
+                life_end(&life);
+        }
+}
+
+/* A throttle that tells its place, but no time, is obeyed too. */
+static void test_a_place_without_a_time(void **state)
+{
+        Life life;
+
+        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a"));
+        PLAY(&life, {REPLY(.verdict = VERDICT_WAIT, .spread = 3, .spread_usec = 10 * USEC_PER_MINUTE,
+                             .message = (char *)"Retry later"),
+                            WAIT});
+        assert_true(life.last.until_usec - life.now.boottime_usec >= 20 * USEC_PER_MINUTE);
+        life_end(&life);
+}
+
+/* ---- recovery by id ---- */
+
+static void lose(Life *life)
+{
+        Plan plan = life_plan(FLOW_ACCESS_TOKEN);
+
+        live(life, plan, life_enrolled(FLOW_ACCESS_TOKEN, "tok-a"));
+        PLAY(life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)},
+                {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ});
+}
+
+static void test_recoveries(void **state)
+{
+        static const struct {
+                Line line;
+                bool anew; /* a new enrolment begins; else it is tried again */
+        } rows[] = {
+                {{DEAD, READ}, true},
+                {{NO_ROUTE, READ}, true},
+                {{REFUSED, READ}, true},
+                {{NO_TLS, WAIT}, false},
+                {{UNCLEAR, WAIT}, false},
+                {{LOST, WAIT}, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                lose(&life);
+                PLAY(&life, {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)});
+                for (Line line = rows[i].line; life.last.kind != ACTION_WAIT && life.last.kind != ACTION_READ_SECRET;
+                        line = (Line){DONE, WAIT})
+                        (void)life_step(&life, &line);
+                if (life.last.kind != (rows[i].anew ? ACTION_READ_SECRET : ACTION_WAIT))
+                        fail_msg("%zu: %d", i, life.last.kind);
+                /* Nothing is forgotten before the new one is there. */
+                life_check_token(&life, "tok-a");
+                life_end(&life);
+        }
+}
+
+static void test_recovery_without_an_access_token(void **state)
+{
+        Life life;
+
+        lose(&life);
+        (void)life_step(&life, &(Line){SECRET("a b"), WAIT});
+        life_check_token(&life, "tok-a");
+        assert_int_not_equal(life.last.kind, ACTION_PREPARE);
+        life_end(&life);
+}
+
+/* Told to stop while the disk makes room: nothing is sent any more that would change the token. */
+static void test_stop_before_a_reset(void **state)
+{
+        Life life;
+
+        lose(&life);
+        PLAY(&life, {SECRET("glpat-a"), PREPARE});
+        (void)life_step(&life, &(Line){STOP_IN(USEC_PER_MINUTE, .withdraw = false), WAIT});
+        for (unsigned i = 0; i < 10 && life.last.kind != ACTION_STOPPED; i++) {
+                assert_int_not_equal(life.last.kind, ACTION_SEND);
+                (void)life_step(&life, life.last.kind == ACTION_WAIT ? &(Line){TIME, WAIT} : &(Line){DONE, WAIT});
+        }
+        assert_int_equal(life.last.kind, ACTION_STOPPED);
+        life_check_token(&life, "tok-a");
+        life_end(&life);
+}
+
+/* ---- orphans ---- */
+
+#define MARKER "rr-0123456789abcdef"
+
+static void begin_search(Life *life)
+{
+        Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
+        Debt debt = {.kind = DEBT_ORPHAN, .since_usec = LIFE_START - DAY};
+
+        assert_int_equal(replace_string(&debt.target.url, LIFE_URL), 0);
+        assert_int_equal(replace_string(&debt.marker, MARKER), 0);
+        assert_int_equal(record_add_debt(record, &debt), 0);
+        debt_done(&debt);
+        life_begin(life, life_plan(FLOW_ACCESS_TOKEN), record);
+        life_learn(life, "tok-a");
+        PLAY(life, {START, WRITE}, {DONE, WAIT});
+        while (life->last.kind != ACTION_READ_SECRET)
+                (void)life_step(
+                        life, life->last.kind == ACTION_SEND ? &(Line){ALIVE_ID(42), WAIT} : &(Line){TIME, WAIT});
+}
+
+static void test_orphans_without_a_token(void **state)
+{
+        Life life;
+
+        begin_search(&life);
+        PLAY(&life, {SECRET("a b"), WAIT});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_end(&life);
+}
+
+/* What is shown of a runner that is not the orphan: the next is looked at, or it is tried again later. */
+static void test_likenesses(void **state)
+{
+        static int64_t ids[] = {42, 42, 7};
+        static const struct {
+                Line line;
+                Call next; /* _CALL_INVALID: later */
+        } rows[] = {
+                {{REPLY(.verdict = VERDICT_ALIVE, .note = (char *)" \n"), WAIT}, CALL_SHOW},
+                {{REPLY(.verdict = VERDICT_ALIVE, .note = (char *)"x"), WAIT}, CALL_SHOW},
+                {{REPLY(.verdict = VERDICT_ALIVE, .note = (char *)MARKER), WAIT}, CALL_SHOW}, /* it is our own */
+                {{DEAD, WAIT}, CALL_SHOW},
+                {{REFUSED, WAIT}, CALL_SHOW},
+                {{UNCLEAR, WAIT}, _CALL_INVALID},
+                {{BUSY(USEC_PER_MINUTE), WAIT}, _CALL_INVALID},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                begin_search(&life);
+                PLAY(&life, {SECRET("glpat-a"), SEND(LIST)},
+                        {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 3), SEND(SHOW)});
+                assert_int_equal(life.last.arguments.runner_id, 42);
+                (void)life_step(&life, &rows[i].line);
+                if (rows[i].next == _CALL_INVALID ? life.last.kind != ACTION_WAIT
+                                                  : life.last.kind != ACTION_SEND || life.last.call != rows[i].next)
+                        fail_msg("%zu: %d %d", i, life.last.kind, life.last.call);
+                assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+                life_end(&life);
+        }
+}
+
+/* More runners than anybody looks at: without its marker on the newest nobody knows. */
+static void test_orphans_among_many(void **state)
+{
+        int64_t ids[15];
+        Life life;
+        unsigned shown = 0;
+
+        for (size_t i = 0; i < ELEMENTS(ids); i++)
+                ids[i] = 1000 - (int64_t)i;
+        begin_search(&life);
+        PLAY(&life, {SECRET("glpat-a"), SEND(LIST)},
+                {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 15, .more_pages = true), SEND(LIST)});
+        assert_int_equal(life.last.arguments.page, 2);
+        PLAY(&life, {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 15), SEND(SHOW)});
+        for (; life.last.kind == ACTION_SEND && life.last.call == CALL_SHOW; shown++)
+                (void)life_step(&life, &(Line){REPLY(.verdict = VERDICT_ALIVE, .note = (char *)"another"), WAIT});
+        assert_int_equal(shown, 20);
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_end(&life);
+}
+
+/* Pages without an end have one. */
+static void test_endless_pages(void **state)
+{
+        Life life;
+        unsigned pages = 1;
+
+        begin_search(&life);
+        PLAY(&life, {SECRET("glpat-a"), SEND(LIST)});
+        for (; life.last.kind == ACTION_SEND && life.last.call == CALL_LIST; pages++)
+                (void)life_step(&life, &(Line){REPLY(.verdict = VERDICT_ALIVE, .more_pages = true), WAIT});
+        assert_int_equal(pages, 51);
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_end(&life);
+}
+
+/* ---- answers ---- */
+
+/* The life of a new token is shorter than it takes to ask again: it is left alone that long all the same. */
+static void test_short_lives(void **state)
+{
+        Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+        Life life;
+
+        record->token_expires_at_usec = LIFE_START + USEC_PER_MINUTE;
+        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        (void)life_step(&life, &(Line){ALIVE_UNTIL(42, LIFE_START + USEC_PER_MINUTE), WAIT});
+        for (unsigned i = 0; i < 20 && !(life.last.kind == ACTION_SEND && life.last.call == CALL_RESET); i++)
+                (void)life_step(&life, life.last.kind == ACTION_WAIT ? &(Line){TIME, WAIT}
+                                       : life.last.kind == ACTION_SEND
+                                               ? &(Line){ALIVE_UNTIL(42, LIFE_START + USEC_PER_MINUTE), WAIT}
+                                               : &(Line){DONE, WAIT});
+        assert_int_equal(life.last.call, CALL_RESET);
+        const uint64_t at = life.now.boottime_usec;
+        PLAY(&life, {GIVEN_UNTIL(42, "tok-b", life.now.realtime_usec + 2 * USEC_PER_MINUTE), JOURNAL});
+        for (unsigned i = 0; i < 60 && !(life.last.kind == ACTION_SEND && life.last.call == CALL_RESET); i++)
+                (void)life_step(&life, life.last.kind == ACTION_WAIT   ? &(Line){TIME, WAIT}
+                                       : life.last.kind == ACTION_TELL ? &(Line){TOLD(DONE), WAIT}
+                                       : life.last.kind == ACTION_SEND ? &(Line){ALIVE_ID(42), WAIT}
+                                                                       : &(Line){DONE, WAIT});
+        life_check_token(&life, "tok-b");
+        assert_true(life.now.boottime_usec - at >= 5 * USEC_PER_MINUTE);
+        life_end(&life);
+}
+
+/* A rotation's answer that was journalled before the url changed: the old GitLab's, and what is owed there. */
+static void test_answer_of_another_gitlab(void **state)
+{
+        static const IntentKind kinds[] = {INTENT_RESET, INTENT_RESET_BY_ID, INTENT_CREATE};
+
+        for (size_t i = 0; i < ELEMENTS(kinds); i++) {
+                Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+                Record *old = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+                Answer answer = {.kind = kinds[i],
+                        .runner_id = 42,
+                        .token = life_secret("tok-b"),
+                        .intent_since_usec = LIFE_START - USEC_PER_SEC};
+                Life life;
+
+                plan.target.url = (char *)"https://new.example.com";
+                old->intent.kind = kinds[i];
+                old->intent.since_usec = answer.intent_since_usec;
+                life_begin_with(&life, plan, old, &answer, false);
+                (void)life_step(&life, &(Line){START, WAIT});
+                const Record *record = lifecycle_record(life.l);
+                assert_int_equal(record->n_debts, 1);
+                assert_int_equal(record->debts[0].kind, DEBT_RUNNER);
+                assert_string_equal(record->debts[0].target.url, LIFE_URL);
+                assert_string_equal(secret_data(record->debts[0].token), "tok-b");
+                life_check_token(&life, NULL);
+                life_end(&life);
+                answer_done(&answer);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_sources_that_give_no_token),
+                cmocka_unit_test(test_a_place_without_a_time),
+                cmocka_unit_test(test_recoveries),
+                cmocka_unit_test(test_recovery_without_an_access_token),
+                cmocka_unit_test(test_stop_before_a_reset),
+                cmocka_unit_test(test_orphans_without_a_token),
+                cmocka_unit_test(test_likenesses),
+                cmocka_unit_test(test_orphans_among_many),
+                cmocka_unit_test(test_endless_pages),
+                cmocka_unit_test(test_short_lives),
+                cmocka_unit_test(test_answer_of_another_gitlab),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
