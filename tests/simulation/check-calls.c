@@ -155,7 +155,7 @@ static void check_proofs(HostRunner *runner, const SimRequest *request)
         if (!record->token || (!check_is_create(request->call) && request->call != CALL_RESET_BY_ID))
                 return;
         /* A clock or a disk that failed may have brought older proofs back. */
-        if (host->world->now_usec < host->jumped_usec + USEC_PER_DAY && host->jumped_usec > 0)
+        if (host_clock_is_off(host))
                 return;
         const Doubt *doubt = check_doubt_of(runner, secret_data(record->token));
         if (doubt->forbidden < PROOFS || host->world->now_usec < doubt->since_usec + PROOF_USEC)
@@ -198,8 +198,7 @@ void check_sent(HostRunner *runner, SimRequest *request)
                 runner->in_minute = 0;
         }
         /* With a clock that is far off gitlab-runner rotates all the time, and each token of its is looked at. */
-        bool follows = request->call == CALL_VERIFY && runner->host->jumped_usec > 0 &&
-                       world->now_usec < runner->host->jumped_usec + USEC_PER_DAY;
+        bool follows = request->call == CALL_VERIFY && host_clock_is_off(runner->host);
         if (request->call != CALL_SHOW && !follows && ++runner->in_minute > REQUESTS_PER_MINUTE_MAX)
                 world_break(world, INVARIANT_WAITS, runner->host->index, "storms GitLab with %s",
                         call_to_string(request->call));

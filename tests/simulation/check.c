@@ -296,7 +296,7 @@ void check_withdrawn(Host *host)
         if (host->agent || !host->healthy_since_stop)
                 return;
         /* With a clock that was set back gitlab-runner may take the newer file for the older one, and poll on. */
-        if (host->jumped_usec > 0 && world->now_usec < host->jumped_usec + USEC_PER_DAY)
+        if (host_clock_is_off(host))
                 return;
         /* Whose token people have changed meanwhile can't be asked to delete anything. */
         for (size_t i = 0; i < host->n_runners; i++) {

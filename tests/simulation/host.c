@@ -206,6 +206,13 @@ void want_withdrawal(Host *host, int runner)
         }
 }
 
+bool host_clock_is_off(const Host *host)
+{
+        bool lately = host->jumped_usec > 0 && host->world->now_usec < host->jumped_usec + USEC_PER_DAY;
+
+        return lately || host->clock.offset_usec != 0;
+}
+
 bool host_is_leaving(const Host *host)
 {
         return (host->stopping && host->withdrawn_wanted) ||

@@ -218,6 +218,9 @@ void host_token_missed(World *world, const char *token, const char *system_id);
 
 void host_handle(World *world, const SimEvent *event);
 
+/* Whether its clock is wrong, or was until a day ago, or its disk failed since. */
+bool host_clock_is_off(const Host *host);
+
 /* Has the host's disk or record TOKEN? */
 bool host_has_token(const Host *host, const char *token);
 
