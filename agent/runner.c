@@ -426,6 +426,18 @@ Lifecycle *runner_lifecycle(const Runner *r)
         return r->lifecycle;
 }
 
+static void learn_former(Runner *r, const Entry *const *entries, size_t n_entries)
+{
+        const char *url = lifecycle_former_url(r->lifecycle);
+
+        for (size_t i = 0; i < n_entries && url; i++)
+                if (url_equal(entries[i]->url, url)) {
+                        EntryView view = entry_view(entries[i]);
+
+                        lifecycle_learn_former(r->lifecycle, &view, 1);
+                }
+}
+
 void runner_entries(Runner *r, const Entry *const *entries, size_t n_entries)
 {
         EntryView views[LIFECYCLE_CANDIDATES_MAX];
@@ -439,9 +451,11 @@ void runner_entries(Runner *r, const Entry *const *entries, size_t n_entries)
         event.n_entries = n;
         if (r->started)
                 advance(r, &event);
-        else
+        else {
                 /* Before the start nothing is decided; the lifecycle only learns what stands there. */
                 lifecycle_learn_entries(r->lifecycle, &event);
+                learn_former(r, entries, n_entries);
+        }
 }
 
 void runner_start(Runner *r)

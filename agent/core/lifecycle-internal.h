@@ -106,6 +106,8 @@ struct Lifecycle {
         /* What config.toml held when it was read last, or was written by us. */
         Candidate entries[LIFECYCLE_CANDIDATES_MAX];
         size_t n_entries;
+        Secret *former; /* under the url before: what gitlab-runner has replaced the record's token by; NULL: nothing
+                         */
         Secret *listed; /* the one of them that ours may take the place of; NULL: none */
 
         /* Scratch of the task under way. */

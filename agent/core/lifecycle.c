@@ -61,6 +61,7 @@ Lifecycle *lifecycle_free(Lifecycle *l)
         answer_done(&l->answer);
         (void)record_free(l->record);
         (void)secret_free(l->listed);
+        (void)secret_free(l->former);
         free(l->reason);
         free(l->disk_reason);
         free(l->debts_words);
@@ -80,12 +81,41 @@ void lifecycle_configure(Lifecycle *l, const Plan *plan)
 
 /* ---- what was found at start ---- */
 
+const char *lifecycle_former_url(const Lifecycle *l)
+{
+        const char *url = l->record->url;
+
+        return l->plan.configured && url && !url_equal(url, l->plan.target.url) ? url : NULL;
+}
+
+/* The id tells that it is the runner that this machine made: gitlab-runner has rotated its token while no agent ran.
+ */
+void lifecycle_learn_former(Lifecycle *l, const EntryView *views, size_t n)
+{
+        const Record *record = l->record;
+
+        for (size_t i = 0; i < n && record->ours && record->runner_id > 0 && !l->former; i++)
+                if (views[i].token && views[i].runner_id == record->runner_id &&
+                        !secret_equal(views[i].token, record->token))
+                        (void)secret_copy(views[i].token, &l->former);
+}
+
+/* What the record holds goes, and is owed at OLD. */
+static int owe_former(Lifecycle *l, const Target *old)
+{
+        int r = lifecycle_owe(l, old, "the runner's url was changed in the configuration");
+
+        if (r >= 0)
+                lifecycle_leave_entry(l, old->url, l->record->token);
+        return r;
+}
+
 /* NAME and url are the identity: under a new url this is a new runner, and the old one is owed where it was. */
 static void start_with_new_url(Lifecycle *l)
 {
         Record *record = l->record;
 
-        if (!l->plan.configured || !record->url || url_equal(record->url, l->plan.target.url))
+        if (!lifecycle_former_url(l))
                 return;
         if (l->has_answer) {
                 /* It is the old GitLab's, and the newest that is known of the runner there. */
@@ -101,9 +131,15 @@ static void start_with_new_url(Lifecycle *l)
         /* What else reaches the old GitLab nobody has noted; the likeliest is that nothing but its name changed. */
         Target old = l->plan.target;
         old.url = record->url;
-        if (lifecycle_owe(l, &old, "the runner's url was changed in the configuration") < 0)
+        if (owe_former(l, &old) < 0)
                 return;
-        lifecycle_leave_entry(l, record->url, record->token);
+        /* Which of them lives GitLab tells: the other's debt is paid by its 403. */
+        if (l->former && record->token) {
+                (void)secret_free(record->token);
+                record->token = take_ptr(l->former);
+                if (owe_former(l, &old) < 0)
+                        return;
+        }
         lifecycle_forget_runner(l);
         record_clear_intent(record);
         record->lost_in_row = 0;

@@ -121,10 +121,10 @@ typedef enum EventKind {
 typedef struct Event {
         EventKind kind;
         Now now;
-        int error;           /* DISK, SECRET: negative errno, or 0 */
-        const char *message; /* DISK, SECRET: the sentence that belongs to the error */
-        bool changed;        /* DISK: bytes of config.toml changed */
-        const Secret *secret;
+        int error;            /* DISK, SECRET: negative errno, or 0 */
+        const char *message;  /* DISK, SECRET: the sentence that belongs to the error */
+        bool changed;         /* DISK: bytes of config.toml changed */
+        const Secret *secret; /* SECRET: what was read; NULL with an error */
         const Judgement *judgement;
         Told told;
         const EntryView *entries;
@@ -200,6 +200,11 @@ Action lifecycle_step(Lifecycle *lifecycle, const Event *event);
 
 /* Takes the entries of an EVENT_ENTRIES before EVENT_START, when nothing is decided yet. */
 void lifecycle_learn_entries(Lifecycle *lifecycle, const Event *event);
+
+/* Whether it was enrolled under another url before, and lifecycle_learn_former() is to hear, before EVENT_START, what
+ * stands in config.toml under that one. */
+const char *lifecycle_former_url(const Lifecycle *lifecycle); /* NULL: no */
+void lifecycle_learn_former(Lifecycle *lifecycle, const EntryView *views, size_t n);
 
 /* Whether config.toml does not hold yet what the record says. */
 bool lifecycle_unwritten(const Lifecycle *lifecycle);

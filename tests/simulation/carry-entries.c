@@ -226,8 +226,15 @@ void carry_entries(HostRunner *runner, const EntryList *list, bool learn)
         Event event = carry_event(runner, EVENT_ENTRIES);
         event.entries = views;
         event.n_entries = n;
+        const char *former = learn ? lifecycle_former_url(runner->lifecycle) : NULL;
         if (learn)
                 lifecycle_learn_entries(runner->lifecycle, &event);
-        else
+        for (from = 0; former && (entry = entry_list_find(list, from, runner->name, former));
+                from = entry->index + 1) {
+                EntryView view = entry_view(entry);
+
+                lifecycle_learn_former(runner->lifecycle, &view, 1);
+        }
+        if (!learn)
                 carry_advance(runner, &event);
 }

@@ -363,6 +363,38 @@ static void test_new_url_is_a_new_runner(void **state)
         life_end(&life);
 }
 
+/* Meanwhile gitlab-runner has rotated the old one's token: it stands nowhere but under the old url. */
+static void test_new_url_takes_the_rotated_token_along(void **state)
+{
+        static const struct {
+                int64_t id;
+                bool taken;
+        } cases[] = {{42, true}, {43, false} /* somebody else's */};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+                Secret *rotated = life_secret("tok-b");
+                const EntryView view = {.token = rotated, .runner_id = cases[i].id};
+                Life life;
+
+                assert_int_equal(replace_string(&record->url, "https://old.example.com"), 0);
+                life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+                assert_string_equal(lifecycle_former_url(life.l), "https://old.example.com");
+                lifecycle_learn_former(life.l, &view, 1);
+                secret_free(rotated);
+                PLAY(&life, {START, SAVE});
+                assert_int_equal(lifecycle_record(life.l)->n_debts, cases[i].taken ? 2 : 1);
+                PLAY(&life, {DONE, REMOVE});
+                if (cases[i].taken)
+                        PLAY(&life, {DONE, SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(NOT_RUNNING), SAVE},
+                                {DONE, SEND(DELETE_RUNNER)});
+                else
+                        PLAY(&life, {DONE, SAVE}, {DONE, SEND(DELETE_RUNNER)});
+                assert_string_equal(secret_data(life.last.arguments.token), cases[i].taken ? "tok-b" : "tok-a");
+                life_end(&life);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -387,6 +419,7 @@ int main(void)
                 cmocka_unit_test(test_starts_with_an_open_create),
                 cmocka_unit_test(test_starts_with_a_journalled_answer),
                 cmocka_unit_test(test_new_url_is_a_new_runner),
+                cmocka_unit_test(test_new_url_takes_the_rotated_token_along),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
