@@ -4,6 +4,7 @@
 
 #include "agent/core/lifecycle-internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* A poll that left just before gitlab-runner read the file again arrives within this, also over a slow line. */
@@ -19,7 +20,8 @@
 
 static Debt *current(Lifecycle *l)
 {
-        return l->debt < l->record->n_debts ? &l->record->debts[l->debt] : NULL;
+        assert(l->debt < l->record->n_debts);
+        return &l->record->debts[l->debt];
 }
 
 static bool withdrawing(const Lifecycle *l)
@@ -336,7 +338,7 @@ static Action orphan_with_secret(Lifecycle *l, const Event *event)
         /* An access token that was taken away after the enrolment stays away; a source that fails may come back. */
         if (event->error < 0 && event->error != -ENOENT && event->error != -ENOKEY && event->error != -EINVAL)
                 return debt_unclear(l, event_words(event));
-        if (event->error < 0 || !event->secret || token_complaint(event->secret))
+        if (event->error < 0 || token_complaint(event->secret))
                 return orphans_unprovable(l);
         if (secret_copy(event->secret, &l->secret) < 0)
                 return debt_unclear(l, "out of memory");

@@ -285,7 +285,7 @@ static Action enrol_with_secret(Lifecycle *l, const Event *event)
         /* Nothing is wrong with the source. */
         if (event->error == -ENOMEM)
                 return enrol_no_memory(l);
-        if (event->error < 0 || !event->secret)
+        if (event->error < 0)
                 return enrol_refused(l, 78, event->message ? event->message : "the token's source can't be read");
         const char *complaint = token_complaint(event->secret);
         if (complaint) {

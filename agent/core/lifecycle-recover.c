@@ -73,7 +73,7 @@ static Action recover_with_secret(Lifecycle *l, const Event *event)
         /* Another try keeps the runner; to go on would be to make another one. */
         if (event->error == -ENOMEM)
                 return enrol_no_memory(l);
-        if (event->error < 0 || !event->secret || token_complaint(event->secret))
+        if (event->error < 0 || token_complaint(event->secret))
                 return recover_anew(l);
         l->secret = secret_free(l->secret);
         if (secret_copy(event->secret, &l->secret) < 0)

@@ -197,7 +197,7 @@ static Action source_read(Lifecycle *l, const Event *event)
                 lifecycle_set_due(l, DUE_SOURCE, l->plan.retry_max_usec, "retry_max");
                 return act_decide(l);
         }
-        if (event->error < 0 || !event->secret || complaint) {
+        if (event->error < 0 || complaint) {
                 /* What is enrolled needs its source no more; the next start or reload looks again. */
                 if (complaint)
                         lifecycle_notice(l, NOTICE_TROUBLE, "The configured authentication_token %s", complaint);

@@ -203,7 +203,8 @@ static void test_orphans_among_many(void **state)
         PLAY(&life, {SECRET("glpat-a"), SEND(LIST)},
                 {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 15, .more_pages = true), SEND(LIST)});
         assert_int_equal(life.last.arguments.page, 2);
-        PLAY(&life, {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 15), SEND(SHOW)});
+        PLAY(&life, {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 15, .more_pages = true), SEND(LIST)},
+                {REPLY(.verdict = VERDICT_ALIVE), SEND(SHOW)});
         for (; life.last.kind == ACTION_SEND && life.last.call == CALL_SHOW; shown++)
                 (void)life_step(&life, &(Line){REPLY(.verdict = VERDICT_ALIVE, .note = (char *)"another"), WAIT});
         assert_int_equal(shown, 20);
@@ -223,6 +224,56 @@ static void test_endless_pages(void **state)
                 (void)life_step(&life, &(Line){REPLY(.verdict = VERDICT_ALIVE, .more_pages = true), WAIT});
         assert_int_equal(pages, 51);
         assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_end(&life);
+}
+
+/* ---- what others are told ---- */
+
+static void test_what_is_told(void **state)
+{
+        Life life;
+        uint64_t at;
+        const char *rule;
+
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a"));
+        assert_null(lifecycle_last_verdict(life.l));
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WRITE});
+        assert_true(lifecycle_unwritten(life.l));
+        assert_string_equal(lifecycle_next(life.l, life.now, &at, &rule), "write files");
+        PLAY(&life, {DONE, WAIT}, {TIME, SEND(VERIFY)});
+        assert_string_equal(lifecycle_next(life.l, life.now, &at, &rule), "verify");
+        assert_string_equal(rule, "under way");
+        PLAY(&life, {ALIVE_ID(42), WAIT});
+        assert_string_equal(lifecycle_last_verdict(life.l), "alive");
+        assert_false(lifecycle_unwritten(life.l));
+        PLAY(&life, {ENTRIES(""), SEND(VERIFY)});
+        assert_true(lifecycle_unwritten(life.l));
+        PLAY(&life, {ALIVE_ID(42), WRITE}, {CHANGED, TELL});
+        assert_string_equal(lifecycle_next(life.l, life.now, &at, &rule), "tell gitlab-runner");
+        life_end(&life);
+}
+
+/* Who is configured no more stays listed until the last call about it is over. */
+static void test_settled(void **state)
+{
+        Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+        Record *record = life_record(FLOW_REGISTRATION_TOKEN);
+        Debt debt = {.kind = DEBT_RUNNER, .runner_id = 7, .token = life_secret("tok-o")};
+        Life life;
+
+        plan.configured = false;
+        assert_int_equal(replace_string(&debt.target.url, LIFE_URL), 0);
+        assert_int_equal(record_add_debt(record, &debt), 0);
+        debt_done(&debt);
+        life_begin(&life, plan, record);
+        (void)life_step(&life, &(Line){START, WAIT});
+        for (unsigned i = 0; i < 20 && !lifecycle_settled(life.l); i++)
+                (void)life_step(&life, life.last.kind == ACTION_WAIT   ? &(Line){TIME, WAIT}
+                                       : life.last.kind == ACTION_SEND ? &(Line){GONE, WAIT}
+                                                                       : &(Line){DONE, WAIT});
+        assert_true(lifecycle_settled(life.l));
+        assert_int_equal(life.last.kind, ACTION_WAIT);
         life_end(&life);
 }
 
@@ -297,6 +348,8 @@ int main(void)
                 cmocka_unit_test(test_likenesses),
                 cmocka_unit_test(test_orphans_among_many),
                 cmocka_unit_test(test_endless_pages),
+                cmocka_unit_test(test_what_is_told),
+                cmocka_unit_test(test_settled),
                 cmocka_unit_test(test_short_lives),
                 cmocka_unit_test(test_answer_of_another_gitlab),
         };
