@@ -141,7 +141,11 @@ const char *lifecycle_next(const Lifecycle *l, Now now, uint64_t *ret_at_usec, c
 
 bool lifecycle_owes(const Lifecycle *l)
 {
-        return l->record->n_debts > 0 || l->record->token || l->has_answer || l->record->n_leftovers > 0;
+        const Record *record = l->record;
+        /* Before the start nobody has noted yet that its answer is lost. */
+        bool open = record->intent.kind == INTENT_CREATE && !record->intent.lost;
+
+        return record->n_debts > 0 || record->token || l->has_answer || open || record->n_leftovers > 0;
 }
 
 bool lifecycle_settled(const Lifecycle *l)

@@ -713,6 +713,26 @@ static void test_an_orphan_waits_for_its_access_token(void **state)
         }
 }
 
+/* It was configured no more when the agent came back: what the lost answer may have left is noted all the same. */
+static void test_unconfigured_notes_a_lost_create(void **state)
+{
+        Record *record = life_record(FLOW_ACCESS_TOKEN);
+        Plan plan = life_plan(FLOW_ACCESS_TOKEN);
+        Life life;
+
+        plan.configured = false;
+        record->intent = (Intent){.kind = INTENT_CREATE, .since_usec = LIFE_START - DAY};
+        assert_int_equal(replace_string(&record->intent.marker, "rr-0123456789abcdef"), 0);
+        life_begin(&life, plan, record);
+        assert_true(lifecycle_owes(life.l));
+        assert_false(lifecycle_settled(life.l));
+        PLAY(&life, {START, SAVE}, {DONE, WAIT});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        assert_string_equal(lifecycle_record(life.l)->debts[0].marker, "rr-0123456789abcdef");
+        assert_false(lifecycle_settled(life.l));
+        life_end(&life);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -743,6 +763,7 @@ int main(void)
                 cmocka_unit_test(test_debt_waits_for_the_file),
                 cmocka_unit_test(test_unconfigured_is_withdrawn_under_its_newer_token),
                 cmocka_unit_test(test_unconfigured_pays_and_is_settled),
+                cmocka_unit_test(test_unconfigured_notes_a_lost_create),
                 cmocka_unit_test(test_debts_do_not_hold_up_each_other),
                 cmocka_unit_test(test_orphans_do_not_crowd_out_debts),
                 cmocka_unit_test(test_finds_an_orphan_by_its_marker),
