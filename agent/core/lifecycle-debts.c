@@ -185,6 +185,10 @@ static Action manager_deleted(Lifecycle *l, const Event *event)
                 return debt_probe(l);
         if (j->verdict != VERDICT_ALIVE)
                 return debt_kept(l, j);
+        /* Deleted, and yet made again by the next poll, as config.toml could not be written. */
+        if (l->neighbour_may_poll && url_equal(current(l)->target.url, l->plan.target.url) &&
+                entries_hold(l, current(l)->token))
+                return debt_unclear(l, "its entry still stands in config.toml, and gitlab-runner polls with it");
         /* A poll that was on its way makes the manager again: the second answer, a 404, is the proof. */
         /* At the first delete it may not even have arrived, so that 404 is none. */
         bool proven = j->gone && l->proofs_left < DELETE_PROOFS;

@@ -69,6 +69,39 @@ static void test_proves_that_the_manager_is_gone(void **state)
         life_end(&life);
 }
 
+/* While the entry can't be removed gitlab-runner polls with it, and each poll makes the manager again. */
+static void test_manager_is_owed_while_its_entry_stands(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {BROKEN, SEND(DELETE_MANAGER)}, {YES, WAIT});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        for (Line line = {TIME, WAIT}; life.now.boottime_usec < USEC_PER_HOUR;) {
+                Action action = life_step(&life, &line);
+
+                /* The disk works again. */
+                if (action.kind == ACTION_REMOVE_ENTRY)
+                        break;
+                line = action.kind == ACTION_SEND   ? (Line){GONE, WAIT}
+                       : action.kind == ACTION_SAVE ? (Line){DONE, WAIT}
+                                                    : (Line){TIME, WAIT};
+                assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        }
+        assert_int_equal(life.last.kind, ACTION_REMOVE_ENTRY);
+        for (Line line = {CHANGED, WAIT}; lifecycle_record(life.l)->n_debts > 0;) {
+                Action action = life_step(&life, &line);
+
+                assert_true(life.now.boottime_usec < USEC_PER_HOUR);
+                line = action.kind == ACTION_SEND   ? (Line){GONE, WAIT}
+                       : action.kind == ACTION_SAVE ? (Line){DONE, WAIT}
+                       : action.kind == ACTION_TELL ? (Line){TOLD(NOT_RUNNING), WAIT}
+                                                    : (Line){TIME, WAIT};
+        }
+        life_check_outcome(&life, 1);
+        life_end(&life);
+}
+
 /* Somebody goes on polling with the token: it is not paid for by asking four times. */
 static void test_a_manager_that_comes_back_is_owed(void **state)
 {
@@ -739,6 +772,7 @@ int main(void)
                 cmocka_unit_test(test_leaves_in_order),
                 cmocka_unit_test(test_an_orphan_waits_for_its_access_token),
                 cmocka_unit_test(test_proves_that_the_manager_is_gone),
+                cmocka_unit_test(test_manager_is_owed_while_its_entry_stands),
                 cmocka_unit_test(test_a_manager_that_comes_back_is_owed),
                 cmocka_unit_test(test_no_managers_none_to_delete),
                 cmocka_unit_test(test_gitlab_down_leaves_a_debt),
