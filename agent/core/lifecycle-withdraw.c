@@ -87,16 +87,37 @@ static void withdraw_reset_lost(Lifecycle *l)
                         l, record->runner_id, NULL, "withdrawn while a rotation of its token was not answered");
 }
 
+/* The id tells that it is this very runner: gitlab-runner has rotated its token, and GitLab has not judged the new
+ * one yet. Which of them lives its answers to the debts tell. */
+static void withdraw_rotated(Lifecycle *l, const char *reason)
+{
+        Record *record = l->record;
+
+        for (size_t i = 0; i < l->n_entries && record->ours && record->runner_id > 0; i++) {
+                const Candidate *c = &l->entries[i];
+                Secret *copy = NULL;
+
+                if (c->runner_id != record->runner_id || secret_equal(c->token, record->token) ||
+                        secret_copy(c->token, &copy) < 0)
+                        continue;
+                (void)secret_free(record->token);
+                record->token = copy;
+                if (lifecycle_owe(l, &l->plan.target, reason) >= 0)
+                        lifecycle_leave_entry(l, record->url ? record->url : l->plan.target.url, copy);
+        }
+}
+
 Action withdraw_start(Lifecycle *l)
 {
         Record *record = l->record;
         bool had_token = record->token != NULL;
         bool own = record->ours || record->manager_ours;
+        const char *why = l->stopping ? "the host stops" : "deregistered";
 
         lifecycle_enter(l, RUNNER_STATE_WITHDRAWING);
         l->withdraw_tries = WITHDRAW_TRIES;
         l->stop_debts_tried = l->stopping;
-        int r = lifecycle_owe(l, &l->plan.target, l->stopping ? "the host stops" : "deregistered");
+        int r = lifecycle_owe(l, &l->plan.target, why);
         if (r < 0) {
                 /* Forgetting it now would lose its token. */
                 lifecycle_enter(l, record->state);
@@ -105,9 +126,11 @@ Action withdraw_start(Lifecycle *l)
         }
         withdraw_reset_lost(l);
         /* Noted with the debt, before it is tried: the power may go, or the file refuse. */
-        if (had_token && own)
+        if (had_token && own) {
                 lifecycle_leave_entry(
                         l, record->url ? record->url : l->plan.target.url, l->listed ? l->listed : record->token);
+                withdraw_rotated(l, why);
+        }
         lifecycle_forget_runner(l);
         record->state = RUNNER_STATE_WITHDRAWN;
         (void)replace_string(&record->reason, l->stopping ? "withdrawn, as the agent was stopped"

@@ -102,6 +102,36 @@ static void test_manager_is_owed_while_its_entry_stands(void **state)
         life_end(&life);
 }
 
+/* gitlab-runner has rotated our runner's token, and GitLab could not be asked about the new one: both are owed. */
+static void test_takes_along_what_was_rotated(void **state)
+{
+        static const struct {
+                int64_t id;
+                size_t n_debts;
+                const char *removed;
+        } cases[] = {{42, 2, "tok-b"}, {43, 1, "tok-a"} /* another's, for all that is known */};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Secret *rotated = life_secret("tok-b");
+                const EntryView view = {.token = rotated, .runner_id = cases[i].id};
+                EntryEdit edit;
+                Life life;
+
+                live(&life, FLOW_REGISTRATION_TOKEN);
+                const Event changed = {.kind = EVENT_ENTRIES, .now = life.now, .entries = &view, .n_entries = 1};
+                assert_int_equal(lifecycle_step(life.l, &changed).kind, ACTION_SEND);
+                secret_free(rotated);
+                PLAY(&life, {UNCLEAR, WAIT}, {COMMAND(DEREGISTER), SAVE});
+                assert_int_equal(lifecycle_record(life.l)->n_debts, cases[i].n_debts);
+                PLAY(&life, {DONE, REMOVE});
+                lifecycle_entry_edit(life.l, &edit);
+                assert_string_equal(secret_data(edit.holds), cases[i].removed);
+                PLAY(&life, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_RUNNER)});
+                assert_string_equal(secret_data(life.last.arguments.token), cases[i].removed);
+                life_end(&life);
+        }
+}
+
 /* Somebody goes on polling with the token: it is not paid for by asking four times. */
 static void test_a_manager_that_comes_back_is_owed(void **state)
 {
@@ -773,6 +803,7 @@ int main(void)
                 cmocka_unit_test(test_an_orphan_waits_for_its_access_token),
                 cmocka_unit_test(test_proves_that_the_manager_is_gone),
                 cmocka_unit_test(test_manager_is_owed_while_its_entry_stands),
+                cmocka_unit_test(test_takes_along_what_was_rotated),
                 cmocka_unit_test(test_a_manager_that_comes_back_is_owed),
                 cmocka_unit_test(test_no_managers_none_to_delete),
                 cmocka_unit_test(test_gitlab_down_leaves_a_debt),
