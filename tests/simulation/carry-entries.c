@@ -131,14 +131,15 @@ void carry_commit(Host *host)
                 free(take_ptr(message));
                 r = commit_once(host, results, &message);
         }
+        /* Also where the agent did not survive it: gitlab-runner looks at the file by itself. */
+        if (host->disk.changes != before)
+                neighbour_wake(host);
         if (host->disk.dead) {
                 if (r >= 0)
                         entry_results_done(results, n);
                 host_die(host);
                 return;
         }
-        if (host->disk.changes != before)
-                neighbour_wake(host);
         check_edit(host);
         if (r == -EAGAIN) {
                 arm_settle(host);
