@@ -168,7 +168,18 @@ static void start_with_intent(Lifecycle *l)
         l->save_due = true;
 }
 
-/* What is configured is enrolled, and its rotation ours, whatever was before. */
+/* Rotation is ours, whoever had it, unless it is configured to be gitlab-runner's. */
+static void take_rotation(Lifecycle *l)
+{
+        Record *record = l->record;
+
+        if (record->handed_back && l->plan.configured && l->plan.rotation != ROTATION_GITLAB_RUNNER) {
+                record->handed_back = false;
+                l->save_due = l->entry_due = true;
+        }
+}
+
+/* What is configured is enrolled, whatever was before. */
 static void take_up(Lifecycle *l)
 {
         Record *record = l->record;
@@ -177,10 +188,7 @@ static void take_up(Lifecycle *l)
                 record->state = RUNNER_STATE_UNREGISTERED;
                 free(take_ptr(record->reason));
         }
-        if (record->handed_back && l->plan.configured && l->plan.rotation != ROTATION_GITLAB_RUNNER) {
-                record->handed_back = false;
-                l->save_due = l->entry_due = true;
-        }
+        take_rotation(l);
 }
 
 static void start(Lifecycle *l)
@@ -263,6 +271,8 @@ static void note_configured(Lifecycle *l)
         /* Who was withdrawn by `deregister` stays so over a reload; who is configured anew does not. */
         if (l->taken_up)
                 take_up(l);
+        else
+                take_rotation(l);
         l->taken_up = false;
         if (record->state == RUNNER_STATE_REFUSED || record->state == RUNNER_STATE_UNREGISTERED)
                 lifecycle_set_due(l, DUE_ENROL, 0, "reload");

@@ -362,9 +362,34 @@ static void test_starts_with_an_open_reset(void **state)
         }
 }
 
+/* Handed back before, and left to gitlab-runner since: a reload that says otherwise takes it over. */
+static void test_reload_takes_rotation_over(void **state)
+{
+        Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+        Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+        EntryEdit edit;
+        Life life;
+
+        record->handed_back = true;
+        record->token_expires_at_usec = LIFE_START + DAY;
+        plan.rotation = ROTATION_GITLAB_RUNNER;
+        life_begin(&life, plan, record);
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WRITE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {ALIVE_UNTIL(42, LIFE_START + DAY), WAIT});
+        assert_true(lifecycle_record(life.l)->handed_back);
+        plan.rotation = ROTATION_AUTO;
+        lifecycle_configure(life.l, &plan);
+        PLAY(&life, {RELOAD, SAVE}, {DONE, WRITE});
+        assert_false(lifecycle_record(life.l)->handed_back);
+        lifecycle_entry_edit(life.l, &edit);
+        assert_int_equal(edit.expires_at->tv_sec, ENTRY_TIME_ZERO_SEC);
+        life_end(&life);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_reload_takes_rotation_over),
                 cmocka_unit_test(test_rotates_at_its_time),
                 cmocka_unit_test(test_rotates_by_gitlabs_clock),
                 cmocka_unit_test(test_rotation_policies),
