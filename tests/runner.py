@@ -253,10 +253,11 @@ class Runner:
                                  stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         jobs = []
         for test in json.loads(listing.stdout):
+            suite = test["suite"][0].split(":")[-1]
             # cmocka speaks TAP when its environment asks for it; whatever else meson runs speaks by its exit code.
-            protocol = "tap" if "unit" in [s.split(":")[-1] for s in test["suite"]] else "exitcode"
+            protocol = "tap" if suite == "unit" else "exitcode"
             timeout = max(test["timeout"], 60) * (10 if variant.wrapper else 2)
-            job = Job("unit %s %s" % (variant.name, test["name"]), variant.wrapper + test["cmd"],
+            job = Job("%s %s %s" % (suite, variant.name, test["name"]), variant.wrapper + test["cmd"],
                       test["workdir"] or self.folder(variant), variant, timeout, not test["is_parallel"], protocol)
             job.extra = test["env"]
             jobs.append(job)
