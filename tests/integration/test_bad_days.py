@@ -156,6 +156,8 @@ class Deadlines(Cloud):
                 self.gitlab.reset()
                 path = self.jumping()
                 agent = self.enrolled_agent(agent={"stop_timeout": "3s"})
+                # What the jump before left behind is settled.
+                agent.wait_status(lambda runner: not runner["debts"])
                 self.gitlab.fault(operation="delete", kind="hang")
                 agent.send(signal.SIGTERM)
                 self.gitlab.wait_requests(operation="delete", arrived=1)

@@ -421,6 +421,10 @@ static void check_quiet_runner(Host *host, const HostRunner *runner)
         if (row && !gitlab_takes(world, row) && runner->file.rotation != ROTATION_AUTO)
                 return;
         if (!gitlab_takes(world, row)) {
+                /* In this very moment GitLab gives it another one. */
+                if (runner->lifecycle && lifecycle_state(runner->lifecycle) == RUNNER_STATE_ROTATING &&
+                        world->now_usec < runner->ended_usec + USEC_PER_MINUTE)
+                        return;
                 world_break(world, INVARIANT_ENROLLED_ONCE, host->index,
                         "all is well, and the token in config.toml is not accepted");
         } else if (row->host != host->index)

@@ -20,7 +20,7 @@ LIVES = int(os.environ.get("SIMULATION_LIVES", "100000" if LONG else "2000"))
 # What each of these once found stays found: (seed, days).
 FOUND = [(1, 60), (2, 60), (5, 60), (6, 60), (43, 90), (72, 90), (121, 60), (137, 60), (138, 60), (208, 60), (227, 60),
          (274, 60), (294, 60), (316, 60), (1095410422, 60),
-         (1723416659, 60)]
+         (1723416659, 60), (3249913396, 60)]
 # The same, with reloads.
 FOUND_WITH_RELOAD = [(seed, 60) for seed in (110, 136, 199, 3007, 3034, 3144, 3153, 4009, 4054, 4131, 8072)]
 # Within so many seeds each deliberate mistake must show.
