@@ -39,8 +39,9 @@ class Release(Boots):
     def test_start_restart_and_stop(self):
         machine = self.enrolled(gitlab_runner=True)
         runner, mark = self.assert_one_runner(machine), self.gitlab.mark()
-        self.assertEqual(machine.show("StatusText"), "1 registered")
         machine.wait_said("Checking for jobs... 204", "gitlab-runner.service")
+        # It is told a moment after `wait` has come back.
+        self.assertEqual(machine.show("StatusText"), "1 registered")
         machine.run("systemctl", "restart", "runner-registrar")
         machine.wait_enrolled()
         self.assertIn("Stopping (service restart)", machine.said())
