@@ -226,6 +226,18 @@ void check_host(Host *host)
                         check_orphans(host, &host->runners[i]);
 }
 
+/* One that the power tore in somebody else's write may still parse, under a url that nobody has configured: whose it
+ * was cannot be told. */
+static bool is_under(const char *url, int number)
+{
+        static const char *const urls[GITLAB_URLS] = {GITLAB_URL, GITLAB_URL_OTHER};
+
+        for (int i = 0; i < GITLAB_URLS; i++)
+                if ((number < 0 || number == i) && url_equal(url, urls[i]))
+                        return true;
+        return false;
+}
+
 /* A runner's entries in config.toml, under the GitLab of number URL or (-1) any; a file that can't be read counts as
  * none. */
 static size_t count_entries(const Host *host, const char *name, int url, char token[static TOKEN_MAX])
@@ -239,7 +251,7 @@ static size_t count_entries(const Host *host, const char *name, int url, char to
                 return 0;
         for (size_t i = 0; i < list->n_entries; i++)
                 if (list->entries[i].name && strcmp(list->entries[i].name, name) == 0 && list->entries[i].url &&
-                        (url < 0 || (strcmp(list->entries[i].url, GITLAB_URL_OTHER) == 0) == (url == 1))) {
+                        is_under(list->entries[i].url, url)) {
                         n++;
                         (void)snprintf(token, TOKEN_MAX, "%s",
                                 list->entries[i].token ? secret_data(list->entries[i].token) : "");
