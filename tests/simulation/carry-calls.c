@@ -56,6 +56,8 @@ static void put_on_wire(HostRunner *runner, SimRequest *request)
                 if (world_chance(world, 150)) {
                         request->answer_will_be_lost = true;
                         world->counters.faults++;
+                        /* Also where the stop is over before that is known. */
+                        runner->host->healthy_since_stop = false;
                 }
                 if (world_chance(world, 300)) {
                         world->counters.faults++;
