@@ -1,0 +1,326 @@
+/* What is owed: when a debt is paid, when it has to wait, and what is looked for that a lost answer may have left. */
+
+#include "tests/unit/life.h"
+
+#define MINUTE USEC_PER_MINUTE
+
+static void live(Life *life, Flow flow)
+{
+        life_begin(life, life_plan(flow), life_enrolled(flow, "tok-a"));
+        life_learn(life, "tok-a");
+        PLAY(life, {START, WRITE}, {DONE, flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
+        if (flow == FLOW_AUTHENTICATION_TOKEN)
+                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
+        PLAY(life, {TIME, SEND(VERIFY)}, {ALIVE_ID(42), WAIT});
+}
+
+static Debt *owe(Record *record, DebtKind kind, const char *url, const char *token)
+{
+        Debt debt = {.kind = kind, .runner_id = 42, .since_usec = LIFE_START - DAY};
+
+        assert_int_equal(target_copy(&debt.target, &(Target){.url = (char *)url}), 0);
+        if (token)
+                debt.token = life_secret(token);
+        if (kind == DEBT_MANAGER)
+                assert_int_equal(replace_string(&debt.system_id, "s_0123456789ab"), 0);
+        if (kind == DEBT_ORPHAN) {
+                debt.runner_id = 0;
+                assert_int_equal(replace_string(&debt.marker, "rr-0123456789abcdef"), 0);
+        }
+        assert_int_equal(record_add_debt(record, &debt), 0);
+        return &record->debts[record->n_debts - 1];
+}
+
+/* ---- when it is paid ---- */
+
+/* Another GitLab's throttle holds for what is owed there, also when more comes to be owed meanwhile. */
+static void test_debt_elsewhere_waits_as_it_was_told(void **state)
+{
+        Record *record = life_record(FLOW_REGISTRATION_TOKEN);
+        Life life;
+
+        owe(record, DEBT_RUNNER, "https://other.example.com", "tok-1");
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        PLAY(&life, {START, WAIT}, {PASS(5 * USEC_PER_SEC), READ}, {SECRET("GR1348941a"), PREPARE},
+                {DONE, SEND(REGISTER)}, {UNCLEAR, SAVE}, {DONE, SEND(DELETE_RUNNER)}, {BUSY(20 * MINUTE), WAIT});
+        uint64_t told = life.now.boottime_usec + 20 * MINUTE;
+        PLAY(&life, {TIME, READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)}, {LOST, SAVE});
+        for (Line line = {DONE, WAIT}; life.now.boottime_usec < told;) {
+                Action action = life_step(&life, &line);
+
+                if (action.kind == ACTION_SEND && action.call == CALL_DELETE_RUNNER)
+                        break;
+                line = action.kind == ACTION_WAIT ? (Line){TIME, WAIT} : (Line){DONE, WAIT};
+                if (action.kind == ACTION_SEND)
+                        line = (Line){UNCLEAR, WAIT};
+        }
+        assert_true(life.now.boottime_usec >= told);
+        life_end(&life);
+}
+
+/* The agent ended between the write and telling of it: gitlab-runner polls with the old token until it looks itself.
+ */
+static void test_debt_found_at_start_waits_for_a_poll(void **state)
+{
+        Record *record = life_enrolled(FLOW_AUTHENTICATION_TOKEN, "tok-b");
+        Life life;
+
+        owe(record, DEBT_MANAGER, LIFE_URL, "tok-a");
+        life_begin(&life, life_plan(FLOW_AUTHENTICATION_TOKEN), record);
+        life_learn(&life, "tok-b");
+        PLAY(&life, {START, WRITE}, {DONE, READ}, {SECRET("tok-b"), SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)},
+                {ALIVE_ID(43), SAVE}, {DONE, WRITE}, {DONE, WAIT}, {PASS(2 * USEC_PER_SEC), WAIT},
+                {TIME, SEND(DELETE_MANAGER)});
+        assert_true(life.now.boottime_usec >= USEC_PER_MINUTE + life.plan.poll_usec);
+        life_end(&life);
+}
+
+/* Somebody else wrote what replaced it, so nothing is left to write; gitlab-runner is told all the same. */
+static void test_debt_of_what_others_replaced_is_told_of(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {ENTRIES("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE}, {DONE, WRITE}, {DONE, TELL},
+                {TOLD(UNSURE), WAIT}, {TIME, SEND(DELETE_MANAGER)});
+        life_end(&life);
+}
+
+/* What was replaced is deleted only when gitlab-runner has what replaces it: a poll would make the manager again. */
+static void test_debt_waits_for_the_file(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {RELOAD, WRITE}, {DONE, READ}, {SECRET("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE},
+                {DONE, WRITE}, {BROKEN, WAIT});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        PLAY(&life, {TIME, WRITE}, {BROKEN, WAIT}, {TIME, WRITE}, {CHANGED, TELL},
+                {TOLD(DONE), SEND(DELETE_MANAGER)});
+        assert_string_equal(secret_data(life.last.arguments.token), "tok-a");
+        life_end(&life);
+}
+
+/* Runners that are not configured any more pay their debts and are done. */
+static void test_unconfigured_pays_and_is_settled(void **state)
+{
+        Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+        Record *record = life_record(FLOW_REGISTRATION_TOKEN);
+        Life life;
+
+        plan.configured = false;
+        owe(record, DEBT_RUNNER, LIFE_URL, "tok-a");
+        life_begin(&life, plan, record);
+        PLAY(&life, {START, WAIT}, {TIME, SEND(DELETE_RUNNER)}, {BUSY(20 * MINUTE), WAIT});
+        assert_true(life.last.until_usec - life.now.boottime_usec >= 20 * MINUTE);
+        assert_false(lifecycle_settled(life.l));
+        PLAY(&life, {TIME, SEND(DELETE_RUNNER)}, {YES, SAVE}, {DONE, WAIT});
+        assert_true(lifecycle_settled(life.l));
+        life_end(&life);
+}
+
+/* One that can't be paid holds up none, and is asked for again with patience. */
+static void test_debts_do_not_hold_up_each_other(void **state)
+{
+        Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+        Life life;
+        unsigned sent = 0;
+
+        owe(record, DEBT_RUNNER, "https://a.example.com", "tok-1");
+        owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
+        owe(record, DEBT_MANAGER, "https://gone.example.com", "tok-2");
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WRITE}, {DONE, WAIT});
+        uint64_t end = life.now.boottime_usec + DAY;
+        for (Line line = {TIME, WAIT}; life.now.boottime_usec < end;) {
+                Action action = life_step(&life, &line);
+
+                line = (Line){TIME, WAIT};
+                if (action.kind == ACTION_SAVE)
+                        line = (Line){DONE, WAIT};
+                else if (action.kind == ACTION_SEND && action.call == CALL_VERIFY)
+                        line = (Line){ALIVE_ID(42), WAIT};
+                else if (action.kind == ACTION_SEND && strstr(action.target->url, "gone")) {
+                        line = (Line){UNCLEAR, WAIT};
+                        sent++;
+                } else if (action.kind == ACTION_SEND) {
+                        assert_int_equal(action.call, CALL_DELETE_RUNNER);
+                        line = (Line){YES, WAIT};
+                }
+        }
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 2);
+        assert_in_range(sent, 288, 700);
+        life_end(&life);
+}
+
+/* What lost answers left is kept in bounds, and never in the place of what can be paid. */
+static void test_orphans_do_not_crowd_out_debts(void **state)
+{
+        Life life;
+        unsigned lost = 0;
+
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
+        for (Line line = {START, WAIT}; lost < 200;) {
+                Action action = life_step(&life, &line);
+
+                line = (Line){TIME, WAIT};
+                if (action.kind == ACTION_SAVE || action.kind == ACTION_PREPARE)
+                        line = (Line){DONE, WAIT};
+                else if (action.kind == ACTION_READ_SECRET)
+                        line = (Line){SECRET("GR1348941a"), WAIT};
+                else if (action.kind == ACTION_SEND && action.call == CALL_PROBE)
+                        line = (Line){ALIVE, WAIT};
+                else if (action.kind == ACTION_SEND) {
+                        line = (Line){LOST, WAIT};
+                        lost++;
+                }
+        }
+        assert_true(lifecycle_record(life.l)->n_debts <= 16);
+        /* At most one an hour. */
+        assert_true(life.now.boottime_usec >= 198 * USEC_PER_HOUR);
+        life_end(&life);
+}
+
+/* An orphan is deleted only on the proof of its own marker, at the end of the note. */
+static void test_finds_an_orphan_by_its_marker(void **state)
+{
+        static int64_t ids[] = {7, 9, 8};
+        static const struct {
+                const char *note;
+                bool found;
+        } rows[] = {
+                {"rr-0123456789abcdef", true},
+                {"kept by ops\nrr-0123456789abcdef\n", true},
+                {"see rr-0123456789abcdef of last week", false},
+                {"rr-fedcba9876543210", false},
+                {NULL, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
+                const Line shown = {REPLY(.verdict = VERDICT_ALIVE, .note = (char *)rows[i].note), WAIT};
+                Life life;
+
+                owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
+                life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE}, {DONE, WAIT});
+                while (life.last.kind != ACTION_READ_SECRET) {
+                        Line line = life.last.kind == ACTION_SEND ? (Line){ALIVE_ID(42), WAIT} : (Line){TIME, WAIT};
+
+                        (void)life_step(&life, &line);
+                }
+                PLAY(&life, {SECRET("glpat-a"), SEND(LIST)},
+                        {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 3), SEND(SHOW)});
+                assert_int_equal(life.last.arguments.runner_id, 9);
+                Action action = life_step(&life, &shown);
+                assert_int_equal(action.kind, ACTION_SEND);
+                assert_int_equal(action.call, rows[i].found ? CALL_DELETE_BY_ID : CALL_SHOW);
+                assert_int_equal(action.arguments.runner_id, rows[i].found ? 9 : 8);
+                life_end(&life);
+        }
+}
+
+/* A token that may not look, or too many to look at: shown until a person looks, and no call more. */
+static void test_unprovable_orphan_is_only_shown(void **state)
+{
+        Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
+        Life life;
+
+        owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
+        life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WRITE}, {DONE, WAIT});
+        while (life.last.kind != ACTION_READ_SECRET) {
+                Line line = life.last.kind == ACTION_SEND ? (Line){ALIVE_ID(42), WAIT} : (Line){TIME, WAIT};
+
+                (void)life_step(&life, &line);
+        }
+        PLAY(&life, {SECRET("glpat-a"), SEND(LIST)});
+        (void)life_step(&life, &(Line){REFUSED, WAIT});
+        for (unsigned i = 0; i < 100; i++) {
+                while (life.last.kind != ACTION_SEND) {
+                        assert_int_equal(life.last.kind, ACTION_WAIT);
+                        (void)life_step(&life, &(Line){TIME, WAIT});
+                }
+                assert_int_equal(life.last.call, CALL_VERIFY);
+                PLAY(&life, {ALIVE_ID(42), WAIT});
+        }
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_end(&life);
+}
+
+/* A source that fails for the moment is asked again; one that is gone is not. */
+static void test_an_orphan_waits_for_its_access_token(void **state)
+{
+        static const struct {
+                int error;
+                bool again;
+        } rows[] = {{-EIO, true}, {-EMFILE, true}, {-ETIMEDOUT, true}, {-EACCES, true}, {-ENOENT, false},
+                {-ENOKEY, false}, {-EINVAL, false}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
+                unsigned reads = 0;
+                Life life;
+
+                owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
+                life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE}, {DONE, WAIT});
+                for (unsigned n = 0; n < 100; n++) {
+                        Line line = {TIME, WAIT};
+
+                        if (life.last.kind == ACTION_SEND)
+                                line = (Line){ALIVE_ID(42), WAIT};
+                        else if (life.last.kind == ACTION_READ_SECRET) {
+                                line = (Line){{IN_SECRET, .error = rows[i].error}, WAIT};
+                                reads++;
+                        }
+                        (void)life_step(&life, &line);
+                }
+                assert_true(rows[i].again ? reads > 3 : reads == 1);
+                assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+                life_end(&life);
+        }
+}
+
+/* It was configured no more when the agent came back: what the lost answer may have left is noted all the same. */
+static void test_unconfigured_notes_a_lost_create(void **state)
+{
+        Record *record = life_record(FLOW_ACCESS_TOKEN);
+        Plan plan = life_plan(FLOW_ACCESS_TOKEN);
+        Life life;
+
+        plan.configured = false;
+        record->intent = (Intent){.kind = INTENT_CREATE, .since_usec = LIFE_START - DAY};
+        assert_int_equal(replace_string(&record->intent.marker, "rr-0123456789abcdef"), 0);
+        life_begin(&life, plan, record);
+        assert_true(lifecycle_owes(life.l));
+        assert_false(lifecycle_settled(life.l));
+        PLAY(&life, {START, SAVE}, {DONE, WAIT});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        assert_string_equal(lifecycle_record(life.l)->debts[0].marker, "rr-0123456789abcdef");
+        assert_false(lifecycle_settled(life.l));
+        life_end(&life);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_debt_elsewhere_waits_as_it_was_told),
+                cmocka_unit_test(test_debt_found_at_start_waits_for_a_poll),
+                cmocka_unit_test(test_debt_of_what_others_replaced_is_told_of),
+                cmocka_unit_test(test_debt_waits_for_the_file),
+                cmocka_unit_test(test_unconfigured_pays_and_is_settled),
+                cmocka_unit_test(test_debts_do_not_hold_up_each_other),
+                cmocka_unit_test(test_orphans_do_not_crowd_out_debts),
+                cmocka_unit_test(test_finds_an_orphan_by_its_marker),
+                cmocka_unit_test(test_unprovable_orphan_is_only_shown),
+                cmocka_unit_test(test_an_orphan_waits_for_its_access_token),
+                cmocka_unit_test(test_unconfigured_notes_a_lost_create),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
