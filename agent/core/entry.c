@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "agent/base/url.h"
 #include "agent/core/entry-key.h"
 #include "agent/core/token.h"
 
@@ -325,15 +324,4 @@ bool entry_is_usable(const Entry *entry)
 {
         return entry->token && !(entry->problems & (ENTRY_PROBLEM_TOKEN_BLANK | ENTRY_PROBLEM_REFERENCE)) &&
                !token_complaint(entry->token);
-}
-
-const Entry *entry_list_find(const EntryList *list, size_t from, const char *name, const char *url)
-{
-        for (size_t i = from; i < list->n_entries; i++) {
-                const Entry *entry = &list->entries[i];
-
-                if (entry->name && strcmp(entry->name, name) == 0 && url_equal(entry->url, url))
-                        return entry;
-        }
-        return NULL;
 }

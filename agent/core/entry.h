@@ -90,9 +90,6 @@ DEFINE_CLEANUP(EntryList, entry_list_free)
 /* Whether gitlab-runner can work with its token as it is read here. */
 bool entry_is_usable(const Entry *entry);
 
-/* The first entry at or after `from` with this name and (as gitlab-runner normalises) this url, or NULL. */
-const Entry *entry_list_find(const EntryList *list, size_t from, const char *name, const char *url);
-
 typedef enum EntryEditKind {
         ENTRY_EDIT_UPSERT,     /* change the entry, or append it */
         ENTRY_EDIT_REMOVE,     /* remove the entry with all inside it */

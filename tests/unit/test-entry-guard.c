@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "agent/base/url.h"
 #include "agent/core/entry.h"
 
 #define URL "https://gitlab.example.com"
@@ -92,9 +93,13 @@ static void test_guard(void **state)
                         assert_int_equal(result.error, -ESTALE);
                 entry_results_done(&result, 1);
                 assert_int_equal(entry_list_read(secret_data(after), secret_size(after), &list, &error), 0);
-                for (const Entry *e = NULL; (e = entry_list_find(list, e ? e->index + 1 : 0, "build-1", URL)); n++) {
+                for (size_t k = 0; k < list->n_entries; k++) {
+                        const Entry *e = &list->entries[k];
+
+                        if (strcmp(e->name, "build-1") != 0 || !url_equal(e->url, URL))
+                                continue;
                         assert_non_null(rows[i].after[n]);
-                        assert_string_equal(secret_data(e->token), rows[i].after[n]);
+                        assert_string_equal(secret_data(e->token), rows[i].after[n++]);
                 }
                 assert_true(n == 4 || !rows[i].after[n]);
         }
