@@ -426,36 +426,23 @@ Lifecycle *runner_lifecycle(const Runner *r)
         return r->lifecycle;
 }
 
-static void learn_former(Runner *r, const Entry *const *entries, size_t n_entries)
-{
-        const char *url = lifecycle_former_url(r->lifecycle);
-
-        for (size_t i = 0; i < n_entries && url; i++)
-                if (url_equal(entries[i]->url, url)) {
-                        EntryView view = entry_view(entries[i]);
-
-                        lifecycle_learn_former(r->lifecycle, &view, 1);
-                }
-}
-
 void runner_entries(Runner *r, const Entry *const *entries, size_t n_entries)
 {
-        EntryView views[LIFECYCLE_CANDIDATES_MAX];
+        EntryView views[LIFECYCLE_ENTRIES_MAX];
         size_t n = 0;
 
-        for (size_t i = 0; i < n_entries && n < ELEMENTS(views); i++)
-                if (url_equal(entries[i]->url, runner_url(r)))
-                        views[n++] = entry_view(entries[i]);
+        while (n < n_entries && n < ELEMENTS(views)) {
+                views[n] = entry_view(entries[n]);
+                n++;
+        }
         Event event = event_make(r, EVENT_ENTRIES);
         event.entries = views;
         event.n_entries = n;
         if (r->started)
                 advance(r, &event);
-        else {
+        else
                 /* Before the start nothing is decided; the lifecycle only learns what stands there. */
                 lifecycle_learn_entries(r->lifecycle, &event);
-                learn_former(r, entries, n_entries);
-        }
 }
 
 void runner_start(Runner *r)

@@ -13,6 +13,7 @@ static uint64_t entry_time(const struct timespec *t)
 EntryView entry_view(const Entry *entry)
 {
         return (EntryView){
+                .url = entry->url,
                 .token = entry_is_usable(entry) ? entry->token : NULL,
                 .runner_id = entry->id,
                 .obtained_at_usec = entry_time(&entry->obtained_at),
@@ -88,13 +89,34 @@ void entries_relist(Lifecycle *l)
                 set_listed(l, NULL);
 }
 
+/* gitlab-runner rotates what is owed as long as its entry stands there: the power may have gone before we could
+ * remove it. Both tokens are owed then; GitLab tells which of them lives, and its 403 pays the other. Under its own
+ * url a configured runner takes it up instead. */
+static void owe_rotated(Lifecycle *l, const EntryView *view)
+{
+        if (!view->token || view->runner_id <= 0 || (l->plan.configured && url_equal(view->url, l->plan.target.url)))
+                return;
+        for (size_t i = 0; i < l->record->n_debts; i++) {
+                const Debt *debt = &l->record->debts[i];
+
+                if (debt->token && debt->runner_id == view->runner_id && url_equal(debt->target.url, view->url) &&
+                        !secret_equal(debt->token, view->token)) {
+                        (void)lifecycle_owe_rotated(l, debt, view->token);
+                        return;
+                }
+        }
+}
+
 void entries_keep(Lifecycle *l, const EntryView *views, size_t n)
 {
+        for (size_t i = 0; i < n; i++)
+                owe_rotated(l, &views[i]);
         forget_entries(l);
         for (size_t i = 0; i < n && l->n_entries < LIFECYCLE_CANDIDATES_MAX; i++) {
                 Candidate *c = &l->entries[l->n_entries];
 
-                if (!views[i].token || secret_copy(views[i].token, &c->token) < 0)
+                if (!views[i].token || !url_equal(views[i].url, l->plan.target.url) ||
+                        secret_copy(views[i].token, &c->token) < 0)
                         continue;
                 c->runner_id = views[i].runner_id;
                 c->obtained_at_usec = views[i].obtained_at_usec;
@@ -109,6 +131,7 @@ void entries_written(Lifecycle *l)
 {
         const Record *record = l->record;
         const EntryView ours = {
+                .url = l->plan.target.url,
                 .token = record->token,
                 .runner_id = record->runner_id,
                 .obtained_at_usec = record->token_obtained_at_usec,

@@ -231,6 +231,10 @@ void lifecycle_take_expiry(Lifecycle *l, const Identity *identity);
 int lifecycle_owe(Lifecycle *l, const Target *target, const char *reason);
 void lifecycle_owe_orphan(Lifecycle *l, int64_t runner_id, const char *marker, const char *reason);
 
+/* Owes the runner of OWED, one of the record's debts, under TOKEN as well, and has its entry removed. As
+ * lifecycle_owe(). */
+int lifecycle_owe_rotated(Lifecycle *l, const Debt *owed, const Secret *token);
+
 /* Cancels what is owed of the runner that GitLab calls RUNNER_ID; returns whether that says that it is ours. */
 bool lifecycle_cancel_debts_of(Lifecycle *l, int64_t runner_id);
 

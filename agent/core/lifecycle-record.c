@@ -142,6 +142,27 @@ int lifecycle_owe(Lifecycle *l, const Target *target, const char *reason)
         return r < 0 ? r : keep_debt(l, &debt);
 }
 
+int lifecycle_owe_rotated(Lifecycle *l, const Debt *owed, const Secret *token)
+{
+        _cleanup_(debt_done) Debt debt = {
+                .kind = owed->kind,
+                .runner_id = owed->runner_id,
+                .since_usec = l->now.realtime_usec,
+        };
+        int r = target_copy(&debt.target, &owed->target);
+
+        if (r >= 0)
+                r = replace_string(&debt.reason, "gitlab-runner has rotated the token of what is owed");
+        if (r >= 0)
+                r = secret_copy(token, &debt.token);
+        if (r >= 0)
+                r = replace_string(&debt.system_id, owed->system_id);
+        if (r < 0)
+                return r;
+        lifecycle_leave_entry(l, owed->target.url, token);
+        return keep_debt(l, &debt);
+}
+
 void lifecycle_owe_orphan(Lifecycle *l, int64_t runner_id, const char *marker, const char *reason)
 {
         _cleanup_(debt_done) Debt debt = {

@@ -56,12 +56,6 @@ void lifecycle_entry_edit(Lifecycle *l, EntryEdit *ret)
         };
 }
 
-void lifecycle_learn_entries(Lifecycle *l, const Event *event)
-{
-        l->now = event->now;
-        entries_keep(l, event->entries, event->n_entries);
-}
-
 bool lifecycle_unwritten(const Lifecycle *l)
 {
         return l->entry_due || l->entry_missing || l->doing == ACTION_WRITE_ENTRY;

@@ -81,7 +81,7 @@ void lifecycle_configure(Lifecycle *l, const Plan *plan)
 
 /* ---- what was found at start ---- */
 
-const char *lifecycle_former_url(const Lifecycle *l)
+static const char *former_url(const Lifecycle *l)
 {
         const char *url = l->record->url;
 
@@ -90,14 +90,22 @@ const char *lifecycle_former_url(const Lifecycle *l)
 
 /* The id tells that it is the runner that this machine made: gitlab-runner has rotated its token while no agent ran.
  */
-void lifecycle_learn_former(Lifecycle *l, const EntryView *views, size_t n)
+static void learn_former(Lifecycle *l, const EntryView *views, size_t n)
 {
         const Record *record = l->record;
+        const char *url = former_url(l);
 
-        for (size_t i = 0; i < n && record->ours && record->runner_id > 0 && !l->former; i++)
-                if (views[i].token && views[i].runner_id == record->runner_id &&
+        for (size_t i = 0; url && i < n && record->ours && record->runner_id > 0 && !l->former; i++)
+                if (views[i].token && views[i].runner_id == record->runner_id && url_equal(views[i].url, url) &&
                         !secret_equal(views[i].token, record->token))
                         (void)secret_copy(views[i].token, &l->former);
+}
+
+void lifecycle_learn_entries(Lifecycle *l, const Event *event)
+{
+        l->now = event->now;
+        learn_former(l, event->entries, event->n_entries);
+        entries_keep(l, event->entries, event->n_entries);
 }
 
 /* What the record holds goes, and is owed at OLD. */
@@ -115,7 +123,7 @@ static void start_with_new_url(Lifecycle *l)
 {
         Record *record = l->record;
 
-        if (!lifecycle_former_url(l))
+        if (!former_url(l))
                 return;
         if (l->has_answer) {
                 /* It is the old GitLab's, and the newest that is known of the runner there. */

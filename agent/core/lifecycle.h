@@ -74,8 +74,9 @@ typedef struct Facts {
         Household household;     /* without ASK it is alone */
 } Facts;
 
-/* An entry of config.toml with the runner's name and url. Borrowed for the event. */
+/* An entry of config.toml with the runner's name, under whatever url. Borrowed for the event. */
 typedef struct EntryView {
+        const char *url;     /* NULL: none */
         const Secret *token; /* NULL: none, or blank */
         int64_t runner_id;
         uint64_t obtained_at_usec;
@@ -85,6 +86,8 @@ typedef struct EntryView {
 /* As ENTRY tells it, borrowing from it. */
 EntryView entry_view(const Entry *entry);
 
+/* Entries of one name that are looked at, and those of them under the runner's url. */
+#define LIFECYCLE_ENTRIES_MAX    64
 #define LIFECYCLE_CANDIDATES_MAX 16
 
 typedef enum Command {
@@ -110,7 +113,7 @@ typedef enum EventKind {
         EVENT_SECRET,  /* result of READ_SECRET */
         EVENT_REPLY,   /* result of SEND */
         EVENT_TOLD,    /* result of TELL */
-        EVENT_ENTRIES, /* config.toml was read: these entries are ours by name and url */
+        EVENT_ENTRIES, /* config.toml was read: these entries have our name */
         EVENT_COMMAND,
         EVENT_STOP,
         EVENT_CONFIGURED, /* lifecycle_configure() was called */
@@ -200,11 +203,6 @@ Action lifecycle_step(Lifecycle *lifecycle, const Event *event);
 
 /* Takes the entries of an EVENT_ENTRIES before EVENT_START, when nothing is decided yet. */
 void lifecycle_learn_entries(Lifecycle *lifecycle, const Event *event);
-
-/* Whether it was enrolled under another url before, and lifecycle_learn_former() is to hear, before EVENT_START, what
- * stands in config.toml under that one. */
-const char *lifecycle_former_url(const Lifecycle *lifecycle); /* NULL: no */
-void lifecycle_learn_former(Lifecycle *lifecycle, const EntryView *views, size_t n);
 
 /* Whether config.toml does not hold yet what the record says. */
 bool lifecycle_unwritten(const Lifecycle *lifecycle);

@@ -216,26 +216,17 @@ void carry_settle(Host *host)
 
 void carry_entries(HostRunner *runner, const EntryList *list, bool learn)
 {
-        EntryView views[LIFECYCLE_CANDIDATES_MAX];
-        size_t n = 0, from = 0;
-        const Entry *entry;
+        EntryView views[LIFECYCLE_ENTRIES_MAX];
+        size_t n = 0;
 
-        while (n < ELEMENTS(views) && (entry = entry_list_find(list, from, runner->name, runner->plan.target.url))) {
-                views[n++] = entry_view(entry);
-                from = entry->index + 1;
-        }
+        for (size_t i = 0; i < list->n_entries && n < ELEMENTS(views); i++)
+                if (list->entries[i].name && strcmp(list->entries[i].name, runner->name) == 0)
+                        views[n++] = entry_view(&list->entries[i]);
         Event event = carry_event(runner, EVENT_ENTRIES);
         event.entries = views;
         event.n_entries = n;
-        const char *former = learn ? lifecycle_former_url(runner->lifecycle) : NULL;
         if (learn)
                 lifecycle_learn_entries(runner->lifecycle, &event);
-        for (from = 0; former && (entry = entry_list_find(list, from, runner->name, former));
-                from = entry->index + 1) {
-                EntryView view = entry_view(entry);
-
-                lifecycle_learn_former(runner->lifecycle, &view, 1);
-        }
-        if (!learn)
+        else
                 carry_advance(runner, &event);
 }

@@ -459,7 +459,7 @@ static inline void world_entries_event(World *w, bool learn)
 
         for (; n < 4 && w->entries[n] > 0; n++) {
                 tokens[n] = life_secret(token_text(w->entries[n], text));
-                views[n] = (EntryView){.token = tokens[n], .runner_id = w->owner[w->entries[n]]};
+                views[n] = (EntryView){.url = LIFE_URL, .token = tokens[n], .runner_id = w->owner[w->entries[n]]};
         }
         const Event event = {.kind = EVENT_ENTRIES, .now = w->life.now, .entries = views, .n_entries = n};
         if (learn)

@@ -198,7 +198,7 @@ static inline size_t life_views(const char *text, EntryView views[static 8])
                 Secret *token = NULL;
 
                 assert_int_equal(secret_new(p, size, &token), 0);
-                views[n] = (EntryView){.token = token};
+                views[n] = (EntryView){.url = LIFE_URL, .token = token};
                 p += size + strspn(p + size, " ");
         }
         return n;

@@ -374,13 +374,13 @@ static void test_new_url_takes_the_rotated_token_along(void **state)
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
                 Secret *rotated = life_secret("tok-b");
-                const EntryView view = {.token = rotated, .runner_id = cases[i].id};
+                const EntryView view = {.url = "https://old.example.com", .token = rotated, .runner_id = cases[i].id};
                 Life life;
 
                 assert_int_equal(replace_string(&record->url, "https://old.example.com"), 0);
                 life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
-                assert_string_equal(lifecycle_former_url(life.l), "https://old.example.com");
-                lifecycle_learn_former(life.l, &view, 1);
+                const Event event = {.kind = EVENT_ENTRIES, .now = life.now, .entries = &view, .n_entries = 1};
+                lifecycle_learn_entries(life.l, &event);
                 secret_free(rotated);
                 PLAY(&life, {START, SAVE});
                 assert_int_equal(lifecycle_record(life.l)->n_debts, cases[i].taken ? 2 : 1);
@@ -395,9 +395,62 @@ static void test_new_url_takes_the_rotated_token_along(void **state)
         }
 }
 
+/* The power went before the entry of what is owed could be removed, and at the next boot gitlab-runner was there
+ * first: what it got is owed as well, and its entry goes. */
+static void test_owes_what_was_rotated_before_its_entry_went(void **state)
+{
+        static const struct {
+                const char *url, *token;
+                int64_t id;
+                bool configured, owed;
+        } cases[] = {
+                {"https://old.example.com/", "tok-b", 42, true, true},
+                {"https://old.example.com/", "tok-b", 42, false, true},
+                {"https://old.example.com/", "tok-b", 43, true, false},   /* somebody else's */
+                {"https://old.example.com/", "tok-b", 0, true, false},    /* whose, nobody knows */
+                {"https://old.example.com/", "tok-a", 42, true, false},   /* not rotated */
+                {"https://other.example.com/", "tok-b", 42, true, false}, /* another GitLab's number */
+                {NULL, "tok-b", 42, true, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Record *record = life_record(FLOW_REGISTRATION_TOKEN);
+                Debt debt = {.kind = DEBT_RUNNER,
+                        .runner_id = 42,
+                        .since_usec = LIFE_START,
+                        .token = life_secret("tok-a")};
+                Secret *token = life_secret(cases[i].token);
+                const EntryView view = {.url = cases[i].url, .token = token, .runner_id = cases[i].id};
+                Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+                Life life;
+
+                assert_int_equal(replace_string(&debt.target.url, "https://old.example.com"), 0);
+                assert_int_equal(replace_string(&debt.reason, "why"), 0);
+                assert_int_equal(record_add_debt(record, &debt), 0);
+                plan.configured = cases[i].configured;
+                life_begin(&life, plan, record);
+                const Event event = {.kind = EVENT_ENTRIES, .now = life.now, .entries = &view, .n_entries = 1};
+                lifecycle_learn_entries(life.l, &event);
+                lifecycle_learn_entries(life.l, &event); /* once is enough */
+                secret_free(token);
+                const Record *after = lifecycle_record(life.l);
+                assert_int_equal(after->n_debts, cases[i].owed ? 2 : 1);
+                assert_int_equal(after->n_leftovers, cases[i].owed ? 1 : 0);
+                if (cases[i].owed) {
+                        assert_int_equal(after->debts[1].kind, DEBT_RUNNER);
+                        assert_int_equal(after->debts[1].runner_id, 42);
+                        assert_string_equal(after->debts[1].target.url, "https://old.example.com");
+                        assert_string_equal(secret_data(after->debts[1].token), "tok-b");
+                        PLAY(&life, {START, SAVE});
+                }
+                life_end(&life);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_owes_what_was_rotated_before_its_entry_went),
                 cmocka_unit_test(test_registers_by_registration_token),
                 cmocka_unit_test(test_waits_once_after_a_clock_that_was_ahead),
                 cmocka_unit_test(test_creates_by_access_token),

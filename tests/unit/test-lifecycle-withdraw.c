@@ -94,7 +94,7 @@ static void test_takes_along_what_was_rotated(void **state)
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 Secret *rotated = life_secret("tok-b");
-                const EntryView view = {.token = rotated, .runner_id = cases[i].id};
+                const EntryView view = {.url = LIFE_URL, .token = rotated, .runner_id = cases[i].id};
                 EntryEdit edit;
                 Life life;
 
