@@ -226,18 +226,6 @@ void check_host(Host *host)
                         check_orphans(host, &host->runners[i]);
 }
 
-/* One that the power tore in somebody else's write may still parse, under a url that nobody has configured: whose it
- * was cannot be told. */
-static bool is_under(const char *url, int number)
-{
-        static const char *const urls[GITLAB_URLS] = {GITLAB_URL, GITLAB_URL_OTHER};
-
-        for (int i = 0; i < GITLAB_URLS; i++)
-                if ((number < 0 || number == i) && url_equal(url, urls[i]))
-                        return true;
-        return false;
-}
-
 /* A runner's entries in config.toml, under the GitLab of number URL or (-1) any; a file that can't be read counts as
  * none. */
 static size_t count_entries(const Host *host, const char *name, int url, char token[static TOKEN_MAX])
@@ -251,7 +239,7 @@ static size_t count_entries(const Host *host, const char *name, int url, char to
                 return 0;
         for (size_t i = 0; i < list->n_entries; i++)
                 if (list->entries[i].name && strcmp(list->entries[i].name, name) == 0 && list->entries[i].url &&
-                        is_under(list->entries[i].url, url)) {
+                        gitlab_is_at(list->entries[i].url, url)) {
                         n++;
                         (void)snprintf(token, TOKEN_MAX, "%s",
                                 list->entries[i].token ? secret_data(list->entries[i].token) : "");
@@ -307,8 +295,7 @@ void check_withdrawn(Host *host)
 
         if (host->agent || !host->healthy_since_stop)
                 return;
-        /* With a clock that was set back gitlab-runner may take the newer file for the older one, and poll on. */
-        if (host_clock_is_off(host))
+        if (neighbour_may_miss_changes(host))
                 return;
         /* Whose token people have changed meanwhile can't be asked to delete anything. */
         for (size_t i = 0; i < host->n_runners; i++) {

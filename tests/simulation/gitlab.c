@@ -64,6 +64,16 @@ void request_free(SimRequest *request)
 
 /* ---- rows ---- */
 
+bool gitlab_is_at(const char *url, int number)
+{
+        static const char *const urls[GITLAB_URLS] = {GITLAB_URL, GITLAB_URL_OTHER};
+
+        for (int i = 0; url && i < GITLAB_URLS; i++)
+                if ((number < 0 || number == i) && url_equal(url, urls[i]))
+                        return true;
+        return false;
+}
+
 static void give_token(World *world, SimRunner *runner)
 {
         static const char alphabet[] = "abcdefghijkmnpqrstuvwxyzABCDEFGH";

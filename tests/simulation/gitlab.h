@@ -103,6 +103,10 @@ struct GitLab {
 void gitlab_init(World *world);
 void gitlab_done(GitLab *gitlab);
 
+/* Whether the GitLab of NUMBER, or any (-1), is at URL. An entry that the power tore in somebody else's write may
+ * still parse, under a url that is nobody's. */
+bool gitlab_is_at(const char *url, int number);
+
 /* Lets a request arrive: fills its reply. */
 void gitlab_handle(World *world, SimRequest *request);
 

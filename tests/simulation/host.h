@@ -228,6 +228,11 @@ bool host_has_token(const Host *host, const char *token);
 void neighbour_start(Host *host);
 void neighbour_stop(Host *host);
 void neighbour_load(Host *host);
+
+/* Whether it may take what is written now for older than what it has read, and go on with that: it compares mtimes,
+ * and a clock went back. */
+bool neighbour_may_miss_changes(const Host *host);
+
 void neighbour_wake(Host *host);
 void neighbour_poll(Host *host, SimEvent event);
 void neighbour_rewrite(Host *host, SimEvent event);

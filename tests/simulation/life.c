@@ -247,7 +247,7 @@ static void change_source(Host *host)
 
         /* A person's edit under a clock set right may date the file before what gitlab-runner has read: it polls on.
          */
-        used = used && !host_clock_is_off(host);
+        used = used && !neighbour_may_miss_changes(host);
         host->left_id = used ? row->id : 0;
         (void)memcpy(host->left_token, used ? row->token : "", used ? TOKEN_MAX : 1);
         row = gitlab_make_shared(host->world);

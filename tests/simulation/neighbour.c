@@ -60,10 +60,18 @@ void neighbour_load(Host *host)
                 return;
         neighbour->n = 0;
         for (size_t i = 0; i < list->n_entries && neighbour->n < NEIGHBOUR_TOKENS_MAX; i++)
-                if (list->entries[i].token && secret_size(list->entries[i].token) > 0)
+                if (list->entries[i].token && secret_size(list->entries[i].token) > 0 &&
+                        gitlab_is_at(list->entries[i].url, -1))
                         (void)snprintf(neighbour->tokens[neighbour->n++], TOKEN_MAX, "%s",
                                 secret_data(list->entries[i].token));
         arm_rotation(host, list);
+}
+
+bool neighbour_may_miss_changes(const Host *host)
+{
+        uint64_t now_nsec = sim_clock_now(&host->clock).realtime_usec * 1000;
+
+        return host_clock_is_off(host) || host->neighbour.mtime_nsec > now_nsec;
 }
 
 static void arm_poll(Host *host, uint64_t span_usec)
@@ -301,7 +309,8 @@ void neighbour_rotate(Host *host, SimEvent event)
 
                 if (expires == 0 || obtained + (expires > obtained ? (expires - obtained) / 4 * 3 : 0) > now)
                         continue;
-                if (!gitlab_takes(host->world, row) || host->world->gitlab->weather != WEATHER_FAIR)
+                if (!gitlab_takes(host->world, row) || !gitlab_is_at(entry->url, (int)row->url) ||
+                        host->world->gitlab->weather != WEATHER_FAIR)
                         continue;
                 char old[TOKEN_MAX];
                 (void)memcpy(old, row->token, sizeof(old));
