@@ -11,8 +11,8 @@ void life_begin(World *world, size_t hosts);
 /* One host from its first boot to its orderly end, with everything that can go wrong close together. */
 void lives_begin(World *world);
 
-/* All hosts enrol, and then GitLab refuses everything in one way after the other, six hours each. */
-/* Beyond so many the disks are left out. */
+/* Beyond so many hosts their disks are left out. */
 #define BLANKET_DISKS_MAX 100
 
+/* All hosts enrol, and then GitLab refuses everything in one way after the other, six hours each. */
 void blanket_begin(World *world, size_t hosts);
