@@ -20,8 +20,7 @@ static void disk_failed(Lifecycle *l, const Event *event)
 static bool entry_wanted(const Lifecycle *l)
 {
         /* For a runner that is not configured any more no entry is made, but one that stands there is kept right. */
-        return l->entry_due && l->record->token && l->record->state == RUNNER_STATE_REGISTERED &&
-               (l->plan.configured || l->listed) && !entries_foreign(l);
+        return l->entry_due && lifecycle_enrolled(l) && (l->plan.configured || l->listed) && !entries_foreign(l);
 }
 
 /* The entry that is to go now; NULL: none. */

@@ -140,7 +140,7 @@ static Action answer_is_create(Lifecycle *l)
                 l->plan.verify_interval_usec - random_below(&l->random, l->plan.verify_interval_usec / 4),
                 "verify_interval");
         /* A created runner has no manager yet: verifying makes it, and GitLab knows this machine. */
-        if (l->plan.flow == FLOW_ACCESS_TOKEN && l->plan.configured)
+        if (l->plan.flow == FLOW_ACCESS_TOKEN)
                 lifecycle_set_due(l, DUE_VERIFY, 0, "GitLab is to know this machine");
         else
                 lifecycle_finish(l, COMMAND_REGISTER, 0, NULL);
@@ -194,7 +194,7 @@ Action answer_apply(Lifecycle *l)
         int r = 0;
 
         /* A new runner takes the place of one that GitLab did not know any more. */
-        if (create && record->token && !secret_equal(record->token, answer->token))
+        if (create && record->token)
                 r = lifecycle_owe(l, &l->plan.target, "GitLab did not know its token any more");
         if (r == -E2BIG)
                 r = 0;

@@ -47,7 +47,7 @@ static bool payable(const Lifecycle *l, const Debt *debt)
         if (here && !l->stopping && l->state != RUNNER_STATE_WITHDRAWING && lifecycle_working(l) &&
                 entries_hold(l, debt->token) && !entries_hold(l, record->token))
                 return false;
-        return debt->token && (l->stopping || !here || !l->plan.configured || settled);
+        return l->stopping || !here || !l->plan.configured || settled;
 }
 
 bool debts_payable(const Lifecycle *l)
@@ -107,7 +107,7 @@ static Action debt_paid(Lifecycle *l, const char *how)
  * this machine made is deleted once the last has gone. */
 static bool debt_held(const Lifecycle *l, const Debt *debt, TokenUse *ret)
 {
-        bool this_host = debt->kind != DEBT_MANAGER || !debt->system_id || strcmp(debt->system_id, l->system_id) == 0;
+        bool this_host = debt->kind != DEBT_MANAGER || strcmp(debt->system_id, l->system_id) == 0;
 
         *ret = this_host ? household_ask(l, debt->target.url, debt->token) : TOKEN_UNUSED;
         return *ret != TOKEN_UNUSED;
@@ -216,7 +216,8 @@ static Action runner_deleted(Lifecycle *l, const Event *event)
 
 static Action orphan_look(Lifecycle *l);
 
-/* The search is given up until the next start: it stays shown until a person has looked; a likeness is no proof. */
+/* The search is given up until the next start: it stays shown until a person has looked; a likeness is no
+ * proof. */
 static Action orphans_unprovable(Lifecycle *l)
 {
         l->orphans_hopeless = true;

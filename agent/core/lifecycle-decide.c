@@ -18,12 +18,17 @@ static bool recovery_applies(const Lifecycle *l)
                !entries_foreign(l);
 }
 
-/* Only a token that GitLab has just accepted is put at stake. */
+/* Whether GitLab has just accepted the token; then it is in no doubt, and no intent is open. */
+static bool accepted(const Lifecycle *l)
+{
+        return l->has_standing && l->standing == VERDICT_ALIVE;
+}
+
+/* Only such a token is put at stake. */
 static bool rotation_applies(const Lifecycle *l)
 {
-        return lifecycle_working(l) && l->state == RUNNER_STATE_REGISTERED && l->has_standing &&
-               l->standing == VERDICT_ALIVE && l->record->intent.kind == INTENT_NONE && !l->record->handed_back &&
-               lifecycle_may_rotate(l, false) && !entries_foreign(l) &&
+        return lifecycle_working(l) && accepted(l) && !l->record->handed_back && lifecycle_may_rotate(l, false) &&
+               !entries_foreign(l) &&
                schedule_rotation(l->record, l->plan.rotate_at, l->plan.rotate_after_usec) != USEC_INFINITY;
 }
 
@@ -87,8 +92,6 @@ static uint64_t task_time(const Lifecycle *l, const Task *task, const char **ret
         *ret_rule = l->rule[task->due];
         if (task->due == DUE_ROTATE)
                 due = rotation_time(l, ret_rule);
-        else if (task->due == DUE_DISK && due == USEC_INFINITY)
-                due = 0;
         /* Whatever it is for: GitLab has told us when it wants to hear of us again. */
         if (task->calls && due < l->told_usec) {
                 due = l->told_usec;
@@ -229,9 +232,7 @@ static Action command_rotate(Lifecycle *l)
                         l, COMMAND_ROTATE, 75, "config.toml holds another token, which GitLab has not judged yet");
                 return act_decide(l);
         }
-        bool fresh = l->has_standing && l->standing == VERDICT_ALIVE && l->state == RUNNER_STATE_REGISTERED &&
-                     l->record->intent.kind == INTENT_NONE;
-        if (!fresh || l->rotate_asked)
+        if (!accepted(l) || l->rotate_asked)
                 return verify_start(l);
         l->rotate_asked = true;
         return rotate_start(l);

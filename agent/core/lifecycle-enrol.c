@@ -362,7 +362,7 @@ Action enrol_source(Lifecycle *l)
                 return replaces(l) ? act_send(l, CALL_PROBE, (CallArguments){}, well_judged)
                                    : act_read_secret(l, enrol_with_secret);
         /* The clock was set back since: with a begin in the future the wait would begin anew each time it is over. */
-        if (l->record->intent.lost && l->record->intent.since_usec > l->now.realtime_usec) {
+        if (l->record->intent.since_usec > l->now.realtime_usec) {
                 l->record->intent.since_usec = l->now.realtime_usec;
                 l->save_due = true;
         }

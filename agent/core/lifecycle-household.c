@@ -40,7 +40,7 @@ TokenUse household_ask(const Lifecycle *l, const char *url, const Secret *token)
 
 bool household_applies(const Lifecycle *l)
 {
-        return !l->plan.configured && !l->plan.once && lifecycle_enrolled(l) && l->household.ask;
+        return !l->plan.configured && lifecycle_enrolled(l) && l->household.ask;
 }
 
 /* Withdrawing it harms nobody then: nothing of it is left in GitLab that is not the other's too. */

@@ -10,7 +10,7 @@
 
 bool lifecycle_enrolled(const Lifecycle *l)
 {
-        return l->record->state == RUNNER_STATE_REGISTERED && l->record->token;
+        return l->record->state == RUNNER_STATE_REGISTERED;
 }
 
 bool lifecycle_working(const Lifecycle *l)
@@ -138,7 +138,7 @@ int lifecycle_owe(Lifecycle *l, const Target *target, const char *reason)
         if (r >= 0)
                 r = secret_copy(record->token, &debt.token);
         if (r >= 0 && debt.kind == DEBT_MANAGER)
-                r = replace_string(&debt.system_id, record->system_id ? record->system_id : l->system_id);
+                r = replace_string(&debt.system_id, record->system_id);
         return r < 0 ? r : keep_debt(l, &debt);
 }
 
@@ -173,8 +173,7 @@ void lifecycle_owe_orphan(Lifecycle *l, int64_t runner_id, const char *marker, c
 
         /* At start the plan may already speak of another GitLab. */
         Target target = l->plan.target;
-        if (l->record->url)
-                target.url = l->record->url;
+        target.url = l->record->url;
         if (target_copy(&debt.target, &target) < 0 || replace_string(&debt.reason, reason) < 0 ||
                 replace_string(&debt.marker, marker) < 0 || keep_debt(l, &debt) < 0)
                 return;
@@ -184,8 +183,7 @@ void lifecycle_owe_orphan(Lifecycle *l, int64_t runner_id, const char *marker, c
 
 void lifecycle_leave_entry(Lifecycle *l, const char *url, const Secret *token)
 {
-        /* What no state file takes is no token of ours. */
-        if (url && token && !token_complaint(token) && record_add_leftover(l->record, url, token) >= 0)
+        if (token && record_add_leftover(l->record, url, token) >= 0)
                 l->save_due = true;
 }
 
@@ -237,7 +235,8 @@ static bool cancel_debts(Lifecycle *l, const Secret *token)
 
                 if (!secret_equal(debt->token, token) || !url_equal(debt->target.url, l->plan.target.url))
                         continue;
-                ours = ours || debt->kind == DEBT_RUNNER;
+                if (debt->kind == DEBT_RUNNER)
+                        ours = true;
                 record_remove_debt(record, i - 1);
                 l->save_due = true;
         }

@@ -3,6 +3,7 @@
 
 #include "agent/core/lifecycle-internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 static void rotate_later(Lifecycle *l, const Judgement *j)
@@ -53,8 +54,8 @@ static Action reset_judged(Lifecycle *l, const Event *event)
         lifecycle_enter(l, RUNNER_STATE_REGISTERED);
         l->save_due = true;
         rotate_later(l, j);
-        l->rotate_lost = j->maybe_acted && j->verdict != VERDICT_DEAD;
-        if (j->maybe_acted || (j->verdict != VERDICT_WAIT && j->verdict != VERDICT_PERMANENT))
+        l->rotate_lost = j->maybe_acted;
+        if (j->verdict != VERDICT_WAIT && j->verdict != VERDICT_PERMANENT)
                 return reset_unclear(l, j);
         record_clear_intent(l->record);
         lifecycle_finish(l, COMMAND_ROTATE, judgement_code(j), "%s", judgement_words(j));
@@ -81,6 +82,7 @@ static Action reset_prepared(Lifecycle *l, const Event *event)
 
 Action rotate_start(Lifecycle *l)
 {
+        assert(l->state == RUNNER_STATE_REGISTERED && l->record->intent.kind == INTENT_NONE);
         lifecycle_enter(l, RUNNER_STATE_ROTATING);
         intent_begin(l, INTENT_RESET);
         return act_prepare(l, reset_prepared);

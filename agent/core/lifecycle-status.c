@@ -127,7 +127,7 @@ const char *lifecycle_next(const Lifecycle *l, Now now, uint64_t *ret_at_usec, c
                 *ret_rule = l->resting;
         } else
                 what = lifecycle_next_due(l, &at, ret_rule);
-        if (!what || at == USEC_INFINITY)
+        if (!what)
                 return NULL;
         *ret_at_usec = usec_add(now.realtime_usec, usec_sub(at, now.boottime_usec));
         return what;

@@ -88,11 +88,6 @@ static void verify_doubt(Lifecycle *l, const Judgement *j)
 
         l->attempt++;
         uint64_t wait = judgement_wait(l, j, l->attempt, &rule);
-        /* A GitLab that is slow to forgive must not be asked less often than when all is well. */
-        if (j->verdict == VERDICT_PERMANENT && wait > l->plan.retry_max_usec) {
-                wait = schedule_interval(&l->random, l->plan.retry_max_usec);
-                rule = "retry_max";
-        }
         lifecycle_set_due(l, DUE_VERIFY, wait, rule);
         lifecycle_because(l, "%s", judgement_words(j));
         /* To be told to come back is no doubt about the token. */

@@ -103,7 +103,7 @@ static void withdraw_rotated(Lifecycle *l, const char *reason)
                 (void)secret_free(record->token);
                 record->token = copy;
                 if (lifecycle_owe(l, &l->plan.target, reason) >= 0)
-                        lifecycle_leave_entry(l, record->url ? record->url : l->plan.target.url, copy);
+                        lifecycle_leave_entry(l, record->url, copy);
         }
 }
 
@@ -127,8 +127,7 @@ Action withdraw_start(Lifecycle *l)
         withdraw_reset_lost(l);
         /* Noted with the debt, before it is tried: the power may go, or the file refuse. */
         if (had_token && own) {
-                lifecycle_leave_entry(
-                        l, record->url ? record->url : l->plan.target.url, l->listed ? l->listed : record->token);
+                lifecycle_leave_entry(l, record->url, l->listed ? l->listed : record->token);
                 withdraw_rotated(l, why);
         }
         lifecycle_forget_runner(l);

@@ -75,7 +75,7 @@ Lifecycle *lifecycle_free(Lifecycle *l)
 
 void lifecycle_configure(Lifecycle *l, const Plan *plan)
 {
-        l->taken_up = l->taken_up || (plan->configured && !l->plan.configured);
+        l->taken_up = plan->configured && !l->plan.configured;
         l->plan = *plan;
 }
 
@@ -85,7 +85,7 @@ static const char *former_url(const Lifecycle *l)
 {
         const char *url = l->record->url;
 
-        return l->plan.configured && url && !url_equal(url, l->plan.target.url) ? url : NULL;
+        return l->plan.configured && !url_equal(url, l->plan.target.url) ? url : NULL;
 }
 
 /* The id tells that it is the runner that this machine made: gitlab-runner has rotated its token while no agent ran.
@@ -130,6 +130,7 @@ static void start_with_new_url(Lifecycle *l)
                 if (l->answer.kind == INTENT_CREATE) {
                         record->ours = record->manager_ours = true;
                         record->runner_id = l->answer.runner_id;
+                        (void)replace_string(&record->system_id, l->system_id);
                 }
                 (void)secret_free(record->token);
                 record->token = take_ptr(l->answer.token);
@@ -142,7 +143,7 @@ static void start_with_new_url(Lifecycle *l)
         if (owe_former(l, &old) < 0)
                 return;
         /* Which of them lives GitLab tells: the other's debt is paid by its 403. */
-        if (l->former && record->token) {
+        if (l->former) {
                 (void)secret_free(record->token);
                 record->token = take_ptr(l->former);
                 if (owe_former(l, &old) < 0)

@@ -325,6 +325,24 @@ Record *record_free(Record *record)
         return NULL;
 }
 
+/* What RECORD lacks although it says so: who works with it relies on these. NULL: nothing. */
+static const char *missing(const Record *record)
+{
+        if (record->state == RUNNER_STATE_REGISTERED && !record->token)
+                return "registered, but without a token";
+        if (record->manager_ours && !record->system_id)
+                return "its manager is ours, but without a system_id";
+        for (size_t i = 0; i < record->n_debts; i++) {
+                const Debt *debt = &record->debts[i];
+
+                if (debt->kind != DEBT_ORPHAN && !debt->token)
+                        return "a debt without a token";
+                if (debt->kind == DEBT_MANAGER && !debt->system_id)
+                        return "a manager's debt without a system_id";
+        }
+        return NULL;
+}
+
 static int encode_object(const Field *fields, size_t n_fields, const void *from, json_t **ret)
 {
         _cleanup_json_ json_t *object = json_object();
@@ -398,6 +416,8 @@ int record_encode(const Record *record, Secret **ret)
         _cleanup_json_ json_t *object = json_object();
         _cleanup_secret_ Secret *text = NULL;
 
+        if (missing(record))
+                return -EINVAL;
         int r = json_put(object, "version", json_integer(RECORD_VERSION));
         if (r < 0)
                 return r;
@@ -519,6 +539,9 @@ int record_decode(const char *data, size_t size, Record **ret, char **reterr)
                 r = decode_leftovers(json_object_get(object, "leftovers"), record, reterr);
         if (r < 0)
                 return r;
+        const char *what = missing(record);
+        if (what)
+                return fields_complain(reterr, -EBADMSG, "%s", what);
         *ret = take_ptr(record);
         return 0;
 }

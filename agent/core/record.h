@@ -71,7 +71,7 @@ typedef struct Debt {
         DebtKind kind;
         Target target;
         int64_t runner_id; /* 0: unknown */
-        char *system_id;   /* managers only */
+        char *system_id;   /* managers only, and theirs is never NULL */
         char *marker;      /* orphans only */
         Secret *token;     /* NULL for orphans */
         uint64_t since_usec;
@@ -91,9 +91,9 @@ typedef struct Record {
         RunnerState state; /* stable ones only: unregistered, registered, refused, withdrawn */
         char *reason;      /* why it is refused or withdrawn; NULL: nothing to say */
 
-        int64_t runner_id; /* 0: unknown */
-        Secret *token;     /* NULL: none */
-        char *system_id;
+        int64_t runner_id;   /* 0: unknown */
+        Secret *token;       /* NULL: none; never where registered */
+        char *system_id;     /* never NULL where manager_ours */
         char *machine_id;    /* whose state this is; NULL: unknown */
         char *instance_id;   /* NULL: unknown */
         bool ours;           /* this machine created the runner, so it may delete and rotate it */

@@ -23,7 +23,7 @@ const char *verdict_to_string(Verdict verdict);
 
 typedef struct Judgement {
         Verdict verdict;
-        bool maybe_acted;     /* GitLab may have done what was asked although the answer does not say so */
+        bool maybe_acted;     /* AMBIGUOUS: GitLab may have done what was asked although the answer does not say so */
         bool no_route;        /* this GitLab does not have the endpoint */
         bool refused_by_net;  /* TLS, url or redirect: exit code 1 rather than 77 */
         bool gone;            /* a delete met nothing to delete: a manager's 404 */

@@ -106,7 +106,7 @@ static void test_what_is_not_written(void **state)
         assert_int_equal(record_encode(record, &line), -EINVAL);
         assert_int_equal(replace_string(&record->machine_id, "m"), 0);
         for (size_t i = 0; i < RECORD_DEBTS_MAX; i++) {
-                Debt debt = {.kind = DEBT_RUNNER, .runner_id = (int64_t)i + 1};
+                Debt debt = {.kind = DEBT_ORPHAN, .runner_id = (int64_t)i + 1};
 
                 assert_int_equal(replace_string(&debt.target.url, "https://a"), 0);
                 assert_int_equal(replace_string(&debt.target.tls_ca_file, path), 0);

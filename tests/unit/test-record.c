@@ -89,6 +89,10 @@ static void random_debts(uint64_t *seed, Record *record)
                         .since_usec = random_time(seed),
                 };
 
+                if (!debt.token)
+                        debt.kind = DEBT_ORPHAN;
+                else if (!debt.system_id)
+                        debt.kind = DEBT_RUNNER;
                 random_target(seed, &debt.target);
                 assert_int_equal(record_add_debt(record, &debt), 0);
                 assert_null(debt.token);
@@ -117,14 +121,16 @@ static Record *random_record(uint64_t *seed)
         assert_int_equal(record_new(name, url, (Flow)(next(seed) % _FLOW_MAX), &record), 0);
         free(name);
         free(url);
-        record->state = states[next(seed) % 4];
         record->runner_id = (int64_t)(next(seed) % 3 ? next(seed) : INT64_MAX);
         record->token = maybe_token(seed);
+        record->state = states[next(seed) % 4];
+        if (!record->token && record->state == RUNNER_STATE_REGISTERED)
+                record->state = RUNNER_STATE_REFUSED;
         record->system_id = maybe_string(seed, 64);
         record->machine_id = maybe_string(seed, 64);
         record->instance_id = maybe_string(seed, 64);
         record->ours = next(seed) % 2;
-        record->manager_ours = next(seed) % 2;
+        record->manager_ours = record->system_id && next(seed) % 2;
         record->handed_back = next(seed) % 2;
         record->expiry_unknown = next(seed) % 2;
         record->cloned = next(seed) % 2;
@@ -322,7 +328,7 @@ static void test_truncated(void **state)
 
 /* The smallest record, with more members. */
 #define BASE(more)                                                                                                   \
-        "{\"version\":1,\"name\":\"n\",\"url\":\"u\",\"flow\":\"access_token\",\"state\":\"registered\"" more "}"
+        "{\"version\":1,\"name\":\"n\",\"url\":\"u\",\"flow\":\"access_token\",\"state\":\"refused\"" more "}"
 
 static void test_refused(void **state)
 {
@@ -368,6 +374,15 @@ static void test_refused(void **state)
                 {BASE(",\"debts\":[7]"), -EBADMSG, "not a JSON object"},
                 {BASE(",\"debts\":[{\"kind\":\"runner\"}]"), -EBADMSG, "not a JSON object"},
                 {BASE(",\"debts\":[{\"kind\":\"runner\",\"target\":{}}]"), -EBADMSG, "'url' is missing"},
+                {BASE(",\"debts\":[{\"kind\":\"orphan\",\"target\":{\"url\":\"u\"}}]"), 0, NULL},
+                {BASE(",\"debts\":[{\"kind\":\"runner\",\"target\":{\"url\":\"u\"}}]"), -EBADMSG,
+                        "a debt without a token"},
+                {BASE(",\"debts\":[{\"kind\":\"manager\",\"token\":\"t\",\"target\":{\"url\":\"u\"}}]"), -EBADMSG,
+                        "a manager's debt without a system_id"},
+                {BASE(",\"manager_ours\":true"), -EBADMSG, "its manager is ours, but without a system_id"},
+                {BASE(",\"state\":\"registered\""), -EBADMSG, "not valid JSON"},
+                {"{\"version\":1,\"name\":\"n\",\"url\":\"u\",\"flow\":\"access_token\",\"state\":\"registered\"}",
+                        -EBADMSG, "registered, but without a token"},
                 {BASE(",\"leftovers\":7"), -EBADMSG, "'leftovers' is not a list"},
                 {BASE(",\"leftovers\":[{\"url\":\"u\"}]"), -EBADMSG, "'token' is missing"},
                 {BASE(",\"leftovers\":[1,1,1,1,1,1,1,1,1]"), -EBADMSG, "'leftovers' has more than 8 members"},
@@ -457,6 +472,10 @@ static void test_unwritable(void **state)
         record->state = RUNNER_STATE_ROTATING;
         assert_int_equal(record_encode(record, &text), -EINVAL);
         record->state = RUNNER_STATE_REGISTERED;
+
+        Secret *token = take_ptr(record->token);
+        assert_int_equal(record_encode(record, &text), -EINVAL);
+        record->token = token;
 
         record->runner_id = -1;
         assert_int_equal(record_encode(record, &text), -EINVAL);
