@@ -216,7 +216,7 @@ static Action runner_deleted(Lifecycle *l, const Event *event)
 
 static Action orphan_look(Lifecycle *l);
 
-/* The search is given up until the next start: it stays shown until a person has looked; a likeness is no
+/* The search is given up until the next start or reload: it stays shown until a person has looked; a likeness is no
  * proof. */
 static Action orphans_unprovable(Lifecycle *l)
 {
@@ -247,8 +247,11 @@ static Action orphan_shown(Lifecycle *l, const Event *event)
         const Judgement *j = event->judgement;
         Debt *debt = current(l);
 
-        if (j->verdict == VERDICT_WAIT || j->verdict == VERDICT_AMBIGUOUS)
+        if (j->verdict == VERDICT_WAIT || j->verdict == VERDICT_AMBIGUOUS || j->refused_by_net)
                 return debt_kept(l, j);
+        /* This may be it, and the access token may not look. */
+        if (j->verdict == VERDICT_PERMANENT)
+                l->ids_unseen = true;
         if (j->verdict == VERDICT_ALIVE && j->note && ends_with(j->note, debt->marker) &&
                 l->ids[l->id] != l->record->runner_id) {
                 debt->runner_id = l->ids[l->id];
@@ -277,7 +280,7 @@ static Action orphan_look(Lifecycle *l)
                         "a late registration may still come");
                 return debts_next(l);
         }
-        if (l->ids_cut)
+        if (l->ids_unseen)
                 return orphans_unprovable(l);
         return debt_paid(l, "no runner carries its marker, so none was made");
 }
@@ -301,7 +304,7 @@ static int gather_ids(Lifecycle *l, const Judgement *j)
         if (j->n_ids > 0)
                 memcpy(ids + l->n_ids, j->ids, j->n_ids * sizeof(*ids));
         qsort(ids, n, sizeof(*ids), compare_newest);
-        l->ids_cut = l->ids_cut || n > ORPHAN_LOOKS_MAX;
+        l->ids_unseen = l->ids_unseen || n > ORPHAN_LOOKS_MAX;
         l->n_ids = n < ORPHAN_LOOKS_MAX ? n : ORPHAN_LOOKS_MAX;
         return 0;
 }
@@ -333,7 +336,7 @@ static Action orphan_listed(Lifecycle *l, const Event *event)
                 l->page++;
                 return orphan_list(l);
         }
-        l->ids_cut = l->ids_cut || j->more_pages;
+        l->ids_unseen = l->ids_unseen || j->more_pages;
         return orphan_look(l);
 }
 
@@ -349,7 +352,7 @@ static Action orphan_with_secret(Lifecycle *l, const Event *event)
                 return debt_unclear(l, "out of memory");
         free(take_ptr(l->ids));
         l->n_ids = l->id = 0;
-        l->ids_cut = false;
+        l->ids_unseen = false;
         l->page = 1;
         return orphan_list(l);
 }

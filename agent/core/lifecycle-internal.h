@@ -138,7 +138,7 @@ struct Lifecycle {
         size_t id;
         unsigned page;
         bool orphans_hopeless;            /* the access token may not look, or there is too much to look at */
-        bool ids_cut;                     /* there are more than were looked at */
+        bool ids_unseen;                  /* there are more than were looked at */
         struct timespec edit_obtained_at; /* what lifecycle_entry_edit() points at */
         struct timespec edit_expires_at;
 

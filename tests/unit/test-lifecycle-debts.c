@@ -1,4 +1,4 @@
-/* What is owed: when a debt is paid, when it has to wait, and what is looked for that a lost answer may have left. */
+/* What is owed: when a debt is paid, and when it has to wait. */
 
 #include "tests/unit/life.h"
 
@@ -182,110 +182,6 @@ static void test_orphans_do_not_crowd_out_debts(void **state)
         life_end(&life);
 }
 
-/* An orphan is deleted only on the proof of its own marker, at the end of the note. */
-static void test_finds_an_orphan_by_its_marker(void **state)
-{
-        static int64_t ids[] = {7, 9, 8};
-        static const struct {
-                const char *note;
-                bool found;
-        } rows[] = {
-                {"rr-0123456789abcdef", true},
-                {"kept by ops\nrr-0123456789abcdef\n", true},
-                {"see rr-0123456789abcdef of last week", false},
-                {"rr-fedcba9876543210", false},
-                {NULL, false},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(rows); i++) {
-                Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
-                const Line shown = {REPLY(.verdict = VERDICT_ALIVE, .note = (char *)rows[i].note), WAIT};
-                Life life;
-
-                owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
-                life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
-                life_learn(&life, "tok-a");
-                PLAY(&life, {START, WRITE}, {DONE, WAIT});
-                while (life.last.kind != ACTION_READ_SECRET) {
-                        Line line = life.last.kind == ACTION_SEND ? (Line){ALIVE_ID(42), WAIT} : (Line){TIME, WAIT};
-
-                        (void)life_step(&life, &line);
-                }
-                PLAY(&life, {SECRET("glpat-a"), SEND(LIST)},
-                        {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 3), SEND(SHOW)});
-                assert_int_equal(life.last.arguments.runner_id, 9);
-                Action action = life_step(&life, &shown);
-                assert_int_equal(action.kind, ACTION_SEND);
-                assert_int_equal(action.call, rows[i].found ? CALL_DELETE_BY_ID : CALL_SHOW);
-                assert_int_equal(action.arguments.runner_id, rows[i].found ? 9 : 8);
-                life_end(&life);
-        }
-}
-
-/* A token that may not look, or too many to look at: shown until a person looks, and no call more. */
-static void test_unprovable_orphan_is_only_shown(void **state)
-{
-        Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
-        Life life;
-
-        owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
-        life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
-        life_learn(&life, "tok-a");
-        PLAY(&life, {START, WRITE}, {DONE, WAIT});
-        while (life.last.kind != ACTION_READ_SECRET) {
-                Line line = life.last.kind == ACTION_SEND ? (Line){ALIVE_ID(42), WAIT} : (Line){TIME, WAIT};
-
-                (void)life_step(&life, &line);
-        }
-        PLAY(&life, {SECRET("glpat-a"), SEND(LIST)});
-        (void)life_step(&life, &(Line){REFUSED, WAIT});
-        for (unsigned i = 0; i < 100; i++) {
-                while (life.last.kind != ACTION_SEND) {
-                        assert_int_equal(life.last.kind, ACTION_WAIT);
-                        (void)life_step(&life, &(Line){TIME, WAIT});
-                }
-                assert_int_equal(life.last.call, CALL_VERIFY);
-                PLAY(&life, {ALIVE_ID(42), WAIT});
-        }
-        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
-        life_end(&life);
-}
-
-/* A source that fails for the moment is asked again; one that is gone is not. */
-static void test_an_orphan_waits_for_its_access_token(void **state)
-{
-        static const struct {
-                int error;
-                bool again;
-        } rows[] = {{-EIO, true}, {-EMFILE, true}, {-ETIMEDOUT, true}, {-EACCES, true}, {-ENOENT, false},
-                {-ENOKEY, false}, {-EINVAL, false}};
-
-        for (size_t i = 0; i < ELEMENTS(rows); i++) {
-                Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
-                unsigned reads = 0;
-                Life life;
-
-                owe(record, DEBT_ORPHAN, LIFE_URL, NULL);
-                life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
-                life_learn(&life, "tok-a");
-                PLAY(&life, {START, WRITE}, {DONE, WAIT});
-                for (unsigned n = 0; n < 100; n++) {
-                        Line line = {TIME, WAIT};
-
-                        if (life.last.kind == ACTION_SEND)
-                                line = (Line){ALIVE_ID(42), WAIT};
-                        else if (life.last.kind == ACTION_READ_SECRET) {
-                                line = (Line){{IN_SECRET, .error = rows[i].error}, WAIT};
-                                reads++;
-                        }
-                        (void)life_step(&life, &line);
-                }
-                assert_true(rows[i].again ? reads > 3 : reads == 1);
-                assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
-                life_end(&life);
-        }
-}
-
 /* It was configured no more when the agent came back: what the lost answer may have left is noted all the same. */
 static void test_unconfigured_notes_a_lost_create(void **state)
 {
@@ -316,9 +212,6 @@ int main(void)
                 cmocka_unit_test(test_unconfigured_pays_and_is_settled),
                 cmocka_unit_test(test_debts_do_not_hold_up_each_other),
                 cmocka_unit_test(test_orphans_do_not_crowd_out_debts),
-                cmocka_unit_test(test_finds_an_orphan_by_its_marker),
-                cmocka_unit_test(test_unprovable_orphan_is_only_shown),
-                cmocka_unit_test(test_an_orphan_waits_for_its_access_token),
                 cmocka_unit_test(test_unconfigured_notes_a_lost_create),
         };
 

@@ -1,4 +1,4 @@
-/* Rare company: sources that give no token, answers that lack what was asked for, orphans among many. */
+/* Rare company: sources that give no token, answers that lack what was asked for. */
 
 #include "tests/unit/life.h"
 
@@ -126,107 +126,6 @@ static void test_stop_before_a_reset(void **state)
         life_end(&life);
 }
 
-/* ---- orphans ---- */
-
-#define MARKER "rr-0123456789abcdef"
-
-static void begin_search(Life *life)
-{
-        Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
-        Debt debt = {.kind = DEBT_ORPHAN, .since_usec = LIFE_START - DAY};
-
-        assert_int_equal(replace_string(&debt.target.url, LIFE_URL), 0);
-        assert_int_equal(replace_string(&debt.marker, MARKER), 0);
-        assert_int_equal(record_add_debt(record, &debt), 0);
-        debt_done(&debt);
-        life_begin(life, life_plan(FLOW_ACCESS_TOKEN), record);
-        life_learn(life, "tok-a");
-        PLAY(life, {START, WRITE}, {DONE, WAIT});
-        while (life->last.kind != ACTION_READ_SECRET)
-                (void)life_step(
-                        life, life->last.kind == ACTION_SEND ? &(Line){ALIVE_ID(42), WAIT} : &(Line){TIME, WAIT});
-}
-
-static void test_orphans_without_a_token(void **state)
-{
-        Life life;
-
-        begin_search(&life);
-        PLAY(&life, {SECRET("a b"), WAIT});
-        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
-        life_end(&life);
-}
-
-/* What is shown of a runner that is not the orphan: the next is looked at, or it is tried again later. */
-static void test_likenesses(void **state)
-{
-        static int64_t ids[] = {42, 42, 7};
-        static const struct {
-                Line line;
-                Call next; /* _CALL_INVALID: later */
-        } rows[] = {
-                {{REPLY(.verdict = VERDICT_ALIVE, .note = (char *)" \n"), WAIT}, CALL_SHOW},
-                {{REPLY(.verdict = VERDICT_ALIVE, .note = (char *)"x"), WAIT}, CALL_SHOW},
-                {{REPLY(.verdict = VERDICT_ALIVE, .note = (char *)MARKER), WAIT}, CALL_SHOW}, /* it is our own */
-                {{DEAD, WAIT}, CALL_SHOW},
-                {{REFUSED, WAIT}, CALL_SHOW},
-                {{UNCLEAR, WAIT}, _CALL_INVALID},
-                {{BUSY(USEC_PER_MINUTE), WAIT}, _CALL_INVALID},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(rows); i++) {
-                Life life;
-
-                begin_search(&life);
-                PLAY(&life, {SECRET("glpat-a"), SEND(LIST)},
-                        {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 3), SEND(SHOW)});
-                assert_int_equal(life.last.arguments.runner_id, 42);
-                (void)life_step(&life, &rows[i].line);
-                if (rows[i].next == _CALL_INVALID ? life.last.kind != ACTION_WAIT
-                                                  : life.last.kind != ACTION_SEND || life.last.call != rows[i].next)
-                        fail_msg("%zu: %d %d", i, life.last.kind, life.last.call);
-                assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
-                life_end(&life);
-        }
-}
-
-/* More runners than anybody looks at: without its marker on the newest nobody knows. */
-static void test_orphans_among_many(void **state)
-{
-        int64_t ids[15];
-        Life life;
-        unsigned shown = 0;
-
-        for (size_t i = 0; i < ELEMENTS(ids); i++)
-                ids[i] = 1000 - (int64_t)i;
-        begin_search(&life);
-        PLAY(&life, {SECRET("glpat-a"), SEND(LIST)},
-                {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 15, .more_pages = true), SEND(LIST)});
-        assert_int_equal(life.last.arguments.page, 2);
-        PLAY(&life, {REPLY(.verdict = VERDICT_ALIVE, .ids = ids, .n_ids = 15, .more_pages = true), SEND(LIST)},
-                {REPLY(.verdict = VERDICT_ALIVE), SEND(SHOW)});
-        for (; life.last.kind == ACTION_SEND && life.last.call == CALL_SHOW; shown++)
-                (void)life_step(&life, &(Line){REPLY(.verdict = VERDICT_ALIVE, .note = (char *)"another"), WAIT});
-        assert_int_equal(shown, 20);
-        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
-        life_end(&life);
-}
-
-/* Pages without an end have one. */
-static void test_endless_pages(void **state)
-{
-        Life life;
-        unsigned pages = 1;
-
-        begin_search(&life);
-        PLAY(&life, {SECRET("glpat-a"), SEND(LIST)});
-        for (; life.last.kind == ACTION_SEND && life.last.call == CALL_LIST; pages++)
-                (void)life_step(&life, &(Line){REPLY(.verdict = VERDICT_ALIVE, .more_pages = true), WAIT});
-        assert_int_equal(pages, 51);
-        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
-        life_end(&life);
-}
-
 /* ---- what others are told ---- */
 
 static void test_what_is_told(void **state)
@@ -344,10 +243,6 @@ int main(void)
                 cmocka_unit_test(test_recoveries),
                 cmocka_unit_test(test_recovery_without_an_access_token),
                 cmocka_unit_test(test_stop_before_a_reset),
-                cmocka_unit_test(test_orphans_without_a_token),
-                cmocka_unit_test(test_likenesses),
-                cmocka_unit_test(test_orphans_among_many),
-                cmocka_unit_test(test_endless_pages),
                 cmocka_unit_test(test_what_is_told),
                 cmocka_unit_test(test_settled),
                 cmocka_unit_test(test_short_lives),
