@@ -2,7 +2,6 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "agent/cli/cli.h"
 #include "agent/cli/runners.h"
 #include "agent/version.h"
+#include "config/value.h"
 
 static const struct {
         const char *name;
@@ -67,17 +67,20 @@ static int open_standard_streams(void)
 
 static int run_command(const CliContext *context, int argc, char **argv)
 {
+        char quoted[VALUE_QUOTE_MAX];
+
         for (size_t i = 0; i < ELEMENTS(commands); i++)
                 if (strcmp(commands[i].name, argv[0]) == 0) {
                         /* The command reads its own options from its own start. */
                         optind = 0;
                         return commands[i].command(context, argc, argv);
                 }
-        (void)fprintf(stderr, "runner-registrar: '%.40s' is no command. See `runner-registrar --help`.\n", argv[0]);
-        return EXIT_USAGE;
+        return cli_usage(NULL, "%s is no command", value_quote(argv[0], quoted));
 }
 
-int main(int argc, char **argv)
+/* Reads what stands before the command, into LOG and FILES (room for one a word). Whether a command is to run; else
+ * *ret_code is the exit code. */
+static bool read_options(int argc, char **argv, Log *log, const char **files, int *ret_code)
 {
         static const struct option options[] = {
                 {"config", required_argument, NULL, 'c'},
@@ -86,13 +89,45 @@ int main(int argc, char **argv)
                 {"version", no_argument, NULL, 'v'},
                 {},
         };
+        int option, level;
+
+        *ret_code = EXIT_DONE;
+        while ((option = cli_option(NULL, argc, argv, "+:c:h", options)) >= 0)
+                switch (option) {
+                case 'c':
+                        *files++ = optarg;
+                        break;
+                case 'l':
+                        if (log_level_from_string(optarg, &level) < 0) {
+                                *ret_code = cli_usage(NULL, "--log-level: expected err, warning, info or debug");
+                                return false;
+                        }
+                        log_set_level(log, level);
+                        break;
+                case 'h':
+                        print_help();
+                        return false;
+                case 'v':
+                        (void)printf("runner-registrar %s\n", VERSION);
+                        return false;
+                default:
+                        *ret_code = EXIT_USAGE;
+                        return false;
+                }
+        if (optind < argc)
+                return true;
+        *ret_code = cli_usage(NULL, "which command?");
+        return false;
+}
+
+int main(int argc, char **argv)
+{
         _cleanup_(log_freep) Log *log = NULL;
         _cleanup_free_ const char **files = calloc((size_t)argc + 1, sizeof(*files));
-        size_t n_files = 0;
-        int option, level, r;
+        int code;
 
         (void)setlocale(LC_CTYPE, "");
-        r = open_standard_streams();
+        int r = open_standard_streams();
         if (r < 0) {
                 (void)fprintf(stderr, "runner-registrar: Failed to open '/dev/null': %s\n", strerror(-r));
                 return EXIT_FAILED;
@@ -104,34 +139,11 @@ int main(int argc, char **argv)
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || log_new(STDERR_FILENO, LOG_STYLE_AUTO, &log) < 0)
                 return cli_out_of_memory(NULL);
 
-        while ((option = getopt_long(argc, argv, "+c:h", options, NULL)) >= 0)
-                switch (option) {
-                case 'c':
-                        files[n_files++] = optarg;
-                        break;
-                case 'l':
-                        if (log_level_from_string(optarg, &level) < 0) {
-                                (void)fprintf(stderr,
-                                        "runner-registrar: --log-level: expected err, warning, info or debug\n");
-                                return EXIT_USAGE;
-                        }
-                        log_set_level(log, level);
-                        break;
-                case 'h':
-                        print_help();
-                        return EXIT_DONE;
-                case 'v':
-                        (void)printf("runner-registrar %s\n", VERSION);
-                        return EXIT_DONE;
-                default:
-                        return EXIT_USAGE;
-                }
-        if (optind >= argc) {
-                (void)fprintf(stderr, "runner-registrar: which command? See `runner-registrar --help`.\n");
-                return EXIT_USAGE;
+        if (read_options(argc, argv, log, files, &code)) {
+                const CliContext context = {.log = log, .config_files = files[0] ? files : NULL};
+
+                code = run_command(&context, argc - optind, argv + optind);
         }
-        CliContext context = {.log = log, .config_files = n_files > 0 ? files : NULL};
-        int code = run_command(&context, argc - optind, argv + optind);
         /* Output that could not be written is no answer. */
         if (fflush(stdout) != 0 || ferror(stdout)) {
                 (void)fprintf(stderr, "runner-registrar: Failed to write the output: %s\n", strerror(errno));

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/value.h"
+
 struct Order {
         Command command;
         bool drain;
@@ -90,7 +92,9 @@ int order_new(
         }
         for (size_t i = 0; !all && names[i]; i++) {
                 if (!roster_find(roster, names[i])) {
-                        if (asprintf(reterr, "no runner is named '%.40s'", names[i]) < 0)
+                        char quoted[VALUE_QUOTE_MAX];
+
+                        if (asprintf(reterr, "%s is no runner's name", value_quote(names[i], quoted)) < 0)
                                 *reterr = NULL;
                         return -ENOENT;
                 }

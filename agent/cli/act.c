@@ -1,6 +1,5 @@
 /* register, verify, rotate, deregister: the agent does it if one runs, else one pass under its lock. */
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -157,9 +156,10 @@ static int run_act(const CliContext *context, const Act *act, int argc, char **a
                 {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {}};
         _cleanup_(config_freep) Config *config = NULL;
         OrderRequest request = {.command = act->command, .timeout_usec = USEC_INFINITY};
+        char quoted[VALUE_QUOTE_MAX];
         int option, code;
 
-        while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+        while ((option = cli_option(act->name, argc, argv, ":h", options)) >= 0)
                 switch (option) {
                 case 'd':
                         if (act->command != COMMAND_DEREGISTER)
@@ -170,8 +170,8 @@ static int run_act(const CliContext *context, const Act *act, int argc, char **a
                         if (act->command != COMMAND_DEREGISTER)
                                 return cli_usage(act->name, "--timeout belongs to deregister and wait");
                         if (cli_parse_timeout(optarg, &request.timeout_usec) < 0)
-                                return cli_usage(
-                                        act->name, "--timeout: '%s' is no time; expected one as 90s or 5min", optarg);
+                                return cli_usage(act->name, "--timeout: %s is no time; expected one as 90s or 5min",
+                                        value_quote(optarg, quoted));
                         break;
                 case 'h':
                         (void)fputs(act->help, stdout);

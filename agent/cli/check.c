@@ -1,4 +1,3 @@
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,7 +95,7 @@ int cli_check(const CliContext *context, int argc, char **argv)
         bool online = false;
         int option;
 
-        while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+        while ((option = cli_option("check", argc, argv, ":h", options)) >= 0)
                 switch (option) {
                 case 'o':
                         online = true;

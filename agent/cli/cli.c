@@ -12,12 +12,53 @@ int cli_usage(const char *command, const char *format, ...)
 {
         va_list arguments;
 
-        (void)fprintf(stderr, "runner-registrar %s: ", command);
+        (void)fprintf(stderr, "runner-registrar%s%s: ", command ? " " : "", command ? command : "");
         va_start(arguments, format);
         (void)vfprintf(stderr, format, arguments);
         va_end(arguments);
-        (void)fprintf(stderr, "\nSee `runner-registrar %s --help`.\n", command);
+        (void)fprintf(stderr, "\nSee `runner-registrar%s%s --help`.\n", command ? " " : "", command ? command : "");
         return EXIT_USAGE;
+}
+
+int cli_option(const char *command, int argc, char **argv, const char *short_options, const struct option *options)
+{
+        opterr = 0;
+        int option = getopt_long(argc, argv, short_options, options, NULL);
+        if (option != '?' && option != ':')
+                return option;
+
+        /* With several letters behind one dash it is a word before the one that is meant: then the letter tells. */
+        const char *word = argv[optind - 1];
+        int size = (int)strcspn(word, "=");
+        char name[VALUE_QUOTE_MAX], quoted[VALUE_QUOTE_MAX];
+
+        (void)snprintf(name, sizeof(name), "%.*s", size, word);
+        if (option == ':')
+                (void)cli_usage(command, "%s needs a value", word);
+        else if (optopt == 0)
+                (void)cli_usage(command, "%s is no option", value_quote(name, quoted));
+        else if (word[0] == '-' && word[1] == '-' && word[size] == '=')
+                (void)cli_usage(command, "%s takes no value", name);
+        else
+                (void)cli_usage(command, "'-%c' is no option", optopt);
+        return '?';
+}
+
+bool cli_takes_nothing(const char *command, const char *help, const char *why, int argc, char **argv, int *ret_code)
+{
+        static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {}};
+        int option = cli_option(command, argc, argv, ":h", options);
+
+        if (option == 'h') {
+                (void)fputs(help, stdout);
+                *ret_code = EXIT_DONE;
+        } else if (option == '?')
+                *ret_code = EXIT_USAGE;
+        else if (optind < argc)
+                *ret_code = cli_usage(command, "takes no names: %s", why);
+        else
+                return true;
+        return false;
 }
 
 int cli_out_of_memory(const char *command)

@@ -2,6 +2,7 @@
 
 /* The commands. Answers go to stdout, everything else to stderr; the exit code is the answer for scripts. */
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -44,7 +45,17 @@ int cli_load_config(const CliContext *context, bool allow_no_runner, Config **re
 
 void cli_print_mistakes(const Mistakes *mistakes, FILE *stream);
 
-/* Prints `runner-registrar COMMAND: …` and where help is; returns EXIT_USAGE. */
+/* As getopt_long(), but complains in our own words (COMMAND as for cli_usage()) before it returns '?'. What stands
+ * behind `=` is not repeated: it may be a token that somebody put where none belongs. SHORT_OPTIONS begins with ':'
+ * (or
+ * "+:", to stop at the first word that is none). */
+int cli_option(const char *command, int argc, char **argv, const char *short_options, const struct option *options);
+
+/* For a command that takes nothing but --help (and then prints HELP): whether it is to go on. Else *ret_code is the
+ * exit code. WHY says why there are no names. */
+bool cli_takes_nothing(const char *command, const char *help, const char *why, int argc, char **argv, int *ret_code);
+
+/* Prints `runner-registrar COMMAND: …` and where help is; returns EXIT_USAGE. COMMAND NULL: of the program. */
 int cli_usage(const char *command, const char *format, ...) _printf_(2, 3);
 
 /* Says so on behalf of COMMAND (NULL: of the program); returns EXIT_FAILED. */

@@ -1,4 +1,3 @@
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,17 +36,10 @@ static int run_once(const CliContext *context)
 
 int cli_run(const CliContext *context, int argc, char **argv)
 {
-        static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {}};
-        int option, code;
+        int code;
 
-        while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
-                if (option != 'h')
-                        return EXIT_USAGE;
-                (void)fputs(help, stdout);
-                return EXIT_DONE;
-        }
-        if (optind < argc)
-                return cli_usage("run", "takes no names: the agent serves every configured runner");
+        if (!cli_takes_nothing("run", help, "the agent serves every configured runner", argc, argv, &code))
+                return code;
         do
                 code = run_once(context);
         while (code == MANAGER_AGAIN);

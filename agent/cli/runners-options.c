@@ -335,11 +335,19 @@ static CommonId find_common(const RunnersCommand *command, const char *name)
         return _COMMON_MAX;
 }
 
+static int unknown_option(const Parser *parser, const char *name)
+{
+        char option[ENDPOINT_OPTION_MAX + 2], quoted[VALUE_QUOTE_MAX];
+
+        (void)snprintf(option, sizeof(option), "--%s", name);
+        return invocation_usage(parser->command, "%s is no option", value_quote(option, quoted));
+}
+
 static int take_option(Parser *parser, const char *word)
 {
         const char *equals = strchr(word, '='), *inlined = equals ? equals + 1 : NULL, *value;
         size_t size = equals ? (size_t)(equals - word) : strlen(word);
-        char name[ENDPOINT_OPTION_MAX], quoted[VALUE_QUOTE_MAX];
+        char name[ENDPOINT_OPTION_MAX];
 
         (void)snprintf(name, sizeof(name), "%.*s", (int)(size < sizeof(name) ? size : sizeof(name)), word);
         CommonId id = find_common(parser->command, name);
@@ -357,7 +365,7 @@ static int take_option(Parser *parser, const char *word)
                 return p ? take_parameter(parser, p, value) : take_common(parser, id, value);
         }
         if (id == _COMMON_MAX && !choice)
-                return invocation_usage(parser->command, "unknown option %s", value_quote(name, quoted));
+                return unknown_option(parser, name);
         if (inlined)
                 return invocation_usage(parser->command, "--%s takes no value", name);
         return id != _COMMON_MAX ? take_common(parser, id, NULL) : 0;
@@ -400,7 +408,9 @@ static int take_words(Parser *parser)
 
                         code = value ? parse_format(parser, value, &parser->invocation->format)
                                      : invocation_usage(parser->command, "-o needs a value");
-                } else
+                } else if (options && word[0] == '-' && word[1] != 0)
+                        code = invocation_usage(parser->command, "'-%c' is no option", word[1]);
+                else
                         code = take_positional(parser, word);
         }
         return code;

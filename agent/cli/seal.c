@@ -1,4 +1,3 @@
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -87,20 +86,13 @@ static int seal(const Config *config, char **reterr)
 
 int cli_seal(const CliContext *context, int argc, char **argv)
 {
-        static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {}};
         _cleanup_(config_freep) Config *config = NULL;
         _cleanup_free_ char *why = NULL;
-        int option;
+        int code;
 
-        while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
-                if (option != 'h')
-                        return EXIT_USAGE;
-                (void)fputs(help, stdout);
-                return EXIT_DONE;
-        }
-        if (optind < argc)
-                return cli_usage("seal", "takes no names: an image is sealed as a whole");
-        int code = cli_load_config(context, true, &config);
+        if (!cli_takes_nothing("seal", help, "an image is sealed as a whole", argc, argv, &code))
+                return code;
+        code = cli_load_config(context, true, &config);
         if (code != EXIT_DONE)
                 return code;
         int r = seal(config, &why);

@@ -1,4 +1,3 @@
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -78,7 +77,7 @@ int cli_status(const CliContext *context, int argc, char **argv)
         bool json = false;
         int option;
 
-        while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+        while ((option = cli_option("status", argc, argv, ":h", options)) >= 0)
                 switch (option) {
                 case 'j':
                         json = true;

@@ -1,11 +1,10 @@
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 
 #include "agent/cli/cli.h"
 #include "agent/control.h"
 #include "agent/core/json.h"
+#include "config/value.h"
 
 /* How often an agent is looked for that has not come up yet: its socket appears in a folder that may not exist
  * either, so there is nothing to watch. */
@@ -83,14 +82,15 @@ int cli_wait(const CliContext *context, int argc, char **argv)
                 {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {}};
         _cleanup_(config_freep) Config *config = NULL;
         uint64_t timeout = USEC_INFINITY;
+        char quoted[VALUE_QUOTE_MAX];
         int option;
 
-        while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+        while ((option = cli_option("wait", argc, argv, ":h", options)) >= 0)
                 switch (option) {
                 case 't':
                         if (cli_parse_timeout(optarg, &timeout) < 0)
-                                return cli_usage(
-                                        "wait", "--timeout: '%s' is no time; expected one as 90s or 5min", optarg);
+                                return cli_usage("wait", "--timeout: %s is no time; expected one as 90s or 5min",
+                                        value_quote(optarg, quoted));
                         break;
                 case 'h':
                         (void)fputs(help, stdout);
@@ -106,6 +106,6 @@ int cli_wait(const CliContext *context, int argc, char **argv)
                 return code;
         for (int i = optind; i < argc; i++)
                 if (!config_find_runner(config, argv[i]))
-                        return cli_usage("wait", "no runner is named '%.40s'", argv[i]);
+                        return cli_usage("wait", "%s is no runner's name", value_quote(argv[i], quoted));
         return wait_until(config->runtime_dir, argv + optind, timeout);
 }
