@@ -7,12 +7,8 @@
 
 #include "agent/base/time.h"
 #include "agent/host/processes.h"
+#include "agent/host/systemd-bus.h"
 #include "agent/host/systemd-call.h"
-
-#define MANAGER_PATH      "/org/freedesktop/systemd1"
-#define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
-#define UNIT_INTERFACE    "org.freedesktop.systemd1.Unit"
-#define SERVICE_INTERFACE "org.freedesktop.systemd1.Service"
 
 static int on_killed(sd_bus_message *reply, void *userdata, sd_bus_error *unused)
 {
@@ -38,8 +34,8 @@ static int on_start_time(sd_bus_message *reply, void *userdata, sd_bus_error *un
         if (error || sd_bus_message_read(reply, "v", "t", &started) < 0 ||
                 usec_sub(usec, started) < NEIGHBOUR_AGE_USEC)
                 systemd_call_end(call, TOLD_UNSURE);
-        else if (systemd_call_send(call, MANAGER_PATH, MANAGER_INTERFACE, "KillUnit", on_killed, "ssi", call->unit,
-                         "main", (int32_t)SIGHUP) < 0)
+        else if (systemd_call_send(call, SYSTEMD_MANAGER_PATH, SYSTEMD_MANAGER_INTERFACE, "KillUnit", on_killed,
+                         "ssi", call->unit, "main", (int32_t)SIGHUP) < 0)
                 systemd_call_try_next(call);
         return 0;
 }
@@ -56,7 +52,8 @@ static int on_main_pid(sd_bus_message *reply, void *userdata, sd_bus_error *unus
                 systemd_call_end(call, TOLD_UNSURE);
         else if (pid == 0)
                 systemd_call_end(call, TOLD_NOT_RUNNING);
-        else if (systemd_call_get(call, SERVICE_INTERFACE, "ExecMainStartTimestampMonotonic", on_start_time) < 0)
+        else if (systemd_call_get(call, SYSTEMD_SERVICE_INTERFACE, "ExecMainStartTimestampMonotonic", on_start_time) <
+                 0)
                 systemd_call_try_next(call);
         return 0;
 }
@@ -76,7 +73,7 @@ static int on_active_state(sd_bus_message *reply, void *userdata, sd_bus_error *
         else if (strcmp(state, "deactivating") == 0)
                 /* It takes no more reloads, and a poll of it may still be open. */
                 systemd_call_end(call, TOLD_UNSURE);
-        else if (systemd_call_get(call, SERVICE_INTERFACE, "MainPID", on_main_pid) < 0)
+        else if (systemd_call_get(call, SYSTEMD_SERVICE_INTERFACE, "MainPID", on_main_pid) < 0)
                 systemd_call_try_next(call);
         return 0;
 }
@@ -108,8 +105,8 @@ static void look_for_processes(SystemdCall *call)
 {
         if (!processes_outermost())
                 systemd_call_end(call, TOLD_UNSURE);
-        else if (systemd_call_send(
-                         call, MANAGER_PATH, MANAGER_INTERFACE, "GetUnitProcesses", on_processes, "s", "-.slice") < 0)
+        else if (systemd_call_send(call, SYSTEMD_MANAGER_PATH, SYSTEMD_MANAGER_INTERFACE, "GetUnitProcesses",
+                         on_processes, "s", "-.slice") < 0)
                 systemd_call_try_next(call);
 }
 
@@ -125,7 +122,7 @@ static int on_load_state(sd_bus_message *reply, void *userdata, sd_bus_error *un
                 systemd_call_end(call, TOLD_UNSURE);
         else if (strcmp(state, "loaded") != 0)
                 look_for_processes(call);
-        else if (systemd_call_get(call, UNIT_INTERFACE, "ActiveState", on_active_state) < 0)
+        else if (systemd_call_get(call, SYSTEMD_UNIT_INTERFACE, "ActiveState", on_active_state) < 0)
                 systemd_call_try_next(call);
         return 0;
 }
@@ -140,7 +137,7 @@ static int on_unit(sd_bus_message *reply, void *userdata, sd_bus_error *unused)
                 return 0;
         if (error || sd_bus_message_read(reply, "o", &path) < 0 || replace_string(&call->path, path) < 0)
                 systemd_call_end(call, TOLD_UNSURE);
-        else if (systemd_call_get(call, UNIT_INTERFACE, "LoadState", on_load_state) < 0)
+        else if (systemd_call_get(call, SYSTEMD_UNIT_INTERFACE, "LoadState", on_load_state) < 0)
                 systemd_call_try_next(call);
         return 0;
 }
@@ -148,7 +145,8 @@ static int on_unit(sd_bus_message *reply, void *userdata, sd_bus_error *unused)
 /* LoadUnit, as GetUnit knows no unit that is not in use. */
 static int begin(SystemdCall *call)
 {
-        return systemd_call_send(call, MANAGER_PATH, MANAGER_INTERFACE, "LoadUnit", on_unit, "s", call->unit);
+        return systemd_call_send(
+                call, SYSTEMD_MANAGER_PATH, SYSTEMD_MANAGER_INTERFACE, "LoadUnit", on_unit, "s", call->unit);
 }
 
 static void deliver(SystemdCall *call)

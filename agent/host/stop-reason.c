@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/base/time.h"
+#include "agent/host/systemd-bus.h"
 #include "agent/host/systemd-call.h"
 
 /* Thousands of jobs are queued at a shutdown of a large host, never that many. */
@@ -95,8 +96,7 @@ static int on_jobs(sd_bus_message *reply, void *userdata, sd_bus_error *unused)
 
 static int begin(SystemdCall *call)
 {
-        return systemd_call_send(
-                call, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "ListJobs", on_jobs, NULL);
+        return systemd_call_send(call, SYSTEMD_MANAGER_PATH, SYSTEMD_MANAGER_INTERFACE, "ListJobs", on_jobs, NULL);
 }
 
 static void deliver(SystemdCall *call)

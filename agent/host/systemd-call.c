@@ -4,16 +4,9 @@
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "agent/base/time.h"
-
-#define SYSTEMD_NAME    "org.freedesktop.systemd1"
-#define PRIVATE_SOCKET  "/run/systemd/private"
-#define PRIVATE_ADDRESS "unix:path=" PRIVATE_SOCKET
-
-/* Both buses get half of the time. */
-#define N_STAGES 2
+#include "agent/host/systemd-bus.h"
 
 static void close_bus(SystemdCall *call)
 {
@@ -21,33 +14,10 @@ static void close_bus(SystemdCall *call)
         call->bus = sd_bus_close_unref(call->bus); /* not flushed: that would wait */
 }
 
-static int open_private(sd_bus **ret)
-{
-        sd_bus *bus = NULL;
-
-        if (geteuid() != 0 || access(PRIVATE_SOCKET, F_OK) < 0)
-                return -ENOENT;
-        int r = sd_bus_new(&bus);
-        if (r >= 0)
-                r = sd_bus_set_address(bus, PRIVATE_ADDRESS);
-        if (r >= 0)
-                r = sd_bus_start(bus);
-        if (r < 0) {
-                (void)sd_bus_close_unref(bus);
-                return r;
-        }
-        *ret = bus;
-        return 0;
-}
-
-/* Connects to the bus of the stage. All of it happens in the background; here only what is wrong at once shows. */
 static int open_bus(SystemdCall *call)
 {
-        int r = call->stage == 0 ? sd_bus_open_system(&call->bus) : open_private(&call->bus);
+        int r = systemd_bus_open(call->event, call->stage, &call->bus);
 
-        if (r < 0)
-                return r;
-        r = sd_bus_attach_event(call->bus, call->event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
                 r = call->begin(call);
         if (r >= 0)
@@ -62,7 +32,7 @@ static int on_turn(sd_event_source *source, void *userdata)
         SystemdCall *call = userdata;
 
         close_bus(call);
-        while (!call->ended && call->stage < N_STAGES) {
+        while (!call->ended && call->stage < SYSTEMD_BUSES) {
                 if (open_bus(call) >= 0)
                         return 0;
                 close_bus(call);
@@ -110,7 +80,7 @@ int systemd_call_new(sd_event *event, const char *unit, uint64_t limit_usec, int
         call->begin = begin;
         call->ended = !begin;
         call->result = result;
-        call->patience_usec = limit_usec / N_STAGES;
+        call->patience_usec = limit_usec / SYSTEMD_BUSES; /* both get half of the time */
         if (unit && !(call->unit = strdup(unit)))
                 return -ENOMEM;
 
@@ -157,32 +127,17 @@ int systemd_call_send(SystemdCall *call, const char *path, const char *interface
 
 int systemd_call_get(SystemdCall *call, const char *interface, const char *property, sd_bus_message_handler_t handler)
 {
-        return systemd_call_send(
-                call, call->path, "org.freedesktop.DBus.Properties", "Get", handler, "ss", interface, property);
+        return systemd_call_send(call, call->path, SYSTEMD_PROPERTIES, "Get", handler, "ss", interface, property);
 }
 
 bool systemd_call_heard(SystemdCall *call, sd_bus_message *reply, const sd_bus_error **ret_error)
 {
-        /* Said by the bus or by libsystemd about systemd, not by systemd. */
-        static const char *const silence[] = {
-                SD_BUS_ERROR_NO_REPLY,
-                SD_BUS_ERROR_TIMEOUT,
-                SD_BUS_ERROR_DISCONNECTED,
-                SD_BUS_ERROR_NO_SERVER,
-                SD_BUS_ERROR_IO_ERROR,
-                SD_BUS_ERROR_SERVICE_UNKNOWN,
-                SD_BUS_ERROR_NAME_HAS_NO_OWNER,
-                SD_BUS_ERROR_LIMITS_EXCEEDED,
-                "org.freedesktop.DBus.Error.Spawn.ChildExited",
-                "org.freedesktop.DBus.Error.Spawn.Failed",
-        };
         const sd_bus_error *error = sd_bus_message_get_error(reply);
 
-        for (size_t i = 0; error && i < ELEMENTS(silence); i++)
-                if (sd_bus_error_has_name(error, silence[i])) {
-                        systemd_call_try_next(call);
-                        return false;
-                }
+        if (systemd_bus_is_silence(error)) {
+                systemd_call_try_next(call);
+                return false;
+        }
         *ret_error = error;
         return !call->ended;
 }

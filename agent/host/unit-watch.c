@@ -1,20 +1,11 @@
 #include "agent/host/unit-watch.h"
 
 #include <string.h>
-#include <systemd/sd-bus.h>
 #include <time.h>
 
 #include "agent/base/time.h"
 #include "agent/core/record.h"
-
-#define SYSTEMD_NAME      "org.freedesktop.systemd1"
-#define MANAGER_PATH      "/org/freedesktop/systemd1"
-#define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
-#define UNIT_INTERFACE    "org.freedesktop.systemd1.Unit"
-#define SERVICE_INTERFACE "org.freedesktop.systemd1.Service"
-#define PROPERTIES        "org.freedesktop.DBus.Properties"
-#define PRIVATE_SOCKET    "/run/systemd/private"
-#define PRIVATE_ADDRESS   "unix:path=" PRIVATE_SOCKET
+#include "agent/host/systemd-bus.h"
 
 /* What answers within this is alive. */
 #define PATIENCE_USEC USEC_PER_SEC
@@ -22,15 +13,13 @@
 /* Where neither bus is there, as in most containers, it is looked for again now and then: a bus may be restarted. */
 #define RETRY_USEC (30 * USEC_PER_SEC)
 
-#define N_STAGES 2
-
 struct UnitWatch {
         sd_event *event;
         char *unit;
         UnitWatchChanged changed;
         void *userdata;
 
-        unsigned stage; /* which bus; N_STAGES: none */
+        unsigned stage; /* which bus; SYSTEMD_BUSES: none */
         sd_bus *bus;
         sd_bus_slot *look_slot, *match_slot, *gone_slot, *subscribe_slot, *action_slot;
         sd_event_source *turn_source; /* closes and opens buses: never inside a bus's own callback */
@@ -96,24 +85,6 @@ static void give_up_bus(UnitWatch *w)
         (void)sd_event_source_set_enabled(w->turn_source, SD_EVENT_ONESHOT);
 }
 
-static bool is_silence(const sd_bus_error *error)
-{
-        static const char *const names[] = {
-                SD_BUS_ERROR_NO_REPLY,
-                SD_BUS_ERROR_TIMEOUT,
-                SD_BUS_ERROR_DISCONNECTED,
-                SD_BUS_ERROR_NO_SERVER,
-                SD_BUS_ERROR_IO_ERROR,
-                SD_BUS_ERROR_SERVICE_UNKNOWN,
-                SD_BUS_ERROR_NAME_HAS_NO_OWNER,
-        };
-
-        for (size_t i = 0; error && i < ELEMENTS(names); i++)
-                if (sd_bus_error_has_name(error, names[i]))
-                        return true;
-        return false;
-}
-
 /* --- looking */
 
 static void end_look(UnitWatch *w, DrainUnit state, uint32_t main_pid)
@@ -130,7 +101,7 @@ static bool heard(UnitWatch *w, sd_bus_message *reply)
 {
         const sd_bus_error *error = sd_bus_message_get_error(reply);
 
-        if (is_silence(error)) {
+        if (systemd_bus_is_silence(error)) {
                 give_up_bus(w);
                 return false;
         }
@@ -142,8 +113,8 @@ static bool heard(UnitWatch *w, sd_bus_message *reply)
 static void get(UnitWatch *w, const char *interface, const char *property, sd_bus_message_handler_t handler)
 {
         w->look_slot = sd_bus_slot_unref(w->look_slot);
-        if (sd_bus_call_method_async(w->bus, &w->look_slot, SYSTEMD_NAME, w->path, PROPERTIES, "Get", handler, w,
-                    "ss", interface, property) < 0)
+        if (sd_bus_call_method_async(w->bus, &w->look_slot, SYSTEMD_NAME, w->path, SYSTEMD_PROPERTIES, "Get", handler,
+                    w, "ss", interface, property) < 0)
                 give_up_bus(w);
 }
 
@@ -177,7 +148,7 @@ static int on_active_state(sd_bus_message *reply, void *userdata, sd_bus_error *
                 return 0;
         (void)sd_bus_message_read(reply, "v", "s", &state);
         keep(w->active_state, sizeof(w->active_state), state);
-        get(w, SERVICE_INTERFACE, "MainPID", on_main_pid);
+        get(w, SYSTEMD_SERVICE_INTERFACE, "MainPID", on_main_pid);
         return 0;
 }
 
@@ -190,7 +161,7 @@ static int on_load_state(sd_bus_message *reply, void *userdata, sd_bus_error *un
                 return 0;
         (void)sd_bus_message_read(reply, "v", "s", &state);
         keep(w->load_state, sizeof(w->load_state), state);
-        get(w, UNIT_INTERFACE, "ActiveState", on_active_state);
+        get(w, SYSTEMD_UNIT_INTERFACE, "ActiveState", on_active_state);
         return 0;
 }
 
@@ -199,7 +170,7 @@ static void begin_look(UnitWatch *w)
         w->looking = true;
         w->look_again = false;
         set_timer(w, PATIENCE_USEC);
-        get(w, UNIT_INTERFACE, "LoadState", on_load_state);
+        get(w, SYSTEMD_UNIT_INTERFACE, "LoadState", on_load_state);
 }
 
 static int on_signal(sd_bus_message *message, void *userdata, sd_bus_error *unused)
@@ -230,10 +201,10 @@ static int on_unit(sd_bus_message *reply, void *userdata, sd_bus_error *unused)
                 return 0;
         }
         /* Without the signals there is still the asking; so what becomes of these two is not waited for. */
-        (void)sd_bus_match_signal_async(
-                w->bus, &w->match_slot, NULL, w->path, PROPERTIES, "PropertiesChanged", on_signal, on_ignored, w);
-        (void)sd_bus_call_method_async(w->bus, &w->subscribe_slot, SYSTEMD_NAME, MANAGER_PATH, MANAGER_INTERFACE,
-                "Subscribe", on_ignored, w, NULL);
+        (void)sd_bus_match_signal_async(w->bus, &w->match_slot, NULL, w->path, SYSTEMD_PROPERTIES,
+                "PropertiesChanged", on_signal, on_ignored, w);
+        (void)sd_bus_call_method_async(w->bus, &w->subscribe_slot, SYSTEMD_NAME, SYSTEMD_MANAGER_PATH,
+                SYSTEMD_MANAGER_INTERFACE, "Subscribe", on_ignored, w, NULL);
         begin_look(w);
         return 0;
 }
@@ -246,40 +217,18 @@ static int on_bus_gone(sd_bus_message *message, void *userdata, sd_bus_error *un
 
 /* --- connecting */
 
-static int open_private(sd_bus **ret)
-{
-        sd_bus *bus = NULL;
-
-        if (geteuid() != 0 || access(PRIVATE_SOCKET, F_OK) < 0)
-                return -ENOENT;
-        int r = sd_bus_new(&bus);
-        if (r >= 0)
-                r = sd_bus_set_address(bus, PRIVATE_ADDRESS);
-        if (r >= 0)
-                r = sd_bus_start(bus);
-        if (r < 0) {
-                (void)sd_bus_close_unref(bus);
-                return r;
-        }
-        *ret = bus;
-        return 0;
-}
-
 static int open_bus(UnitWatch *w)
 {
-        int r = w->stage == 0 ? sd_bus_open_system(&w->bus) : open_private(&w->bus);
+        int r = systemd_bus_open(w->event, w->stage, &w->bus);
 
-        if (r < 0)
-                return r;
-        r = sd_bus_attach_event(w->bus, w->event, SD_EVENT_PRIORITY_NORMAL);
         /* Said by libsystemd itself when the connection ends. */
         if (r >= 0)
                 r = sd_bus_match_signal_async(w->bus, &w->gone_slot, NULL, "/org/freedesktop/DBus/Local",
                         "org.freedesktop.DBus.Local", "Disconnected", on_bus_gone, on_ignored, w);
         if (r >= 0)
                 /* LoadUnit, as GetUnit knows no unit that is not in use. */
-                r = sd_bus_call_method_async(w->bus, &w->look_slot, SYSTEMD_NAME, MANAGER_PATH, MANAGER_INTERFACE,
-                        "LoadUnit", on_unit, w, "s", w->unit);
+                r = sd_bus_call_method_async(w->bus, &w->look_slot, SYSTEMD_NAME, SYSTEMD_MANAGER_PATH,
+                        SYSTEMD_MANAGER_INTERFACE, "LoadUnit", on_unit, w, "s", w->unit);
         if (r < 0)
                 return r;
         w->looking = true;
@@ -292,7 +241,7 @@ static int on_turn(sd_event_source *source, void *userdata)
         UnitWatch *w = userdata;
 
         close_bus(w);
-        for (; w->stage < N_STAGES; w->stage++) {
+        for (; w->stage < SYSTEMD_BUSES; w->stage++) {
                 if (open_bus(w) >= 0)
                         return 0;
                 close_bus(w);
@@ -377,7 +326,7 @@ static int on_acted(sd_bus_message *reply, void *userdata, sd_bus_error *unused)
         UnitWatch *w = userdata;
         const sd_bus_error *error = sd_bus_message_get_error(reply);
 
-        if (is_silence(error)) {
+        if (systemd_bus_is_silence(error)) {
                 give_up_bus(w);
                 return 0;
         }
@@ -398,11 +347,11 @@ static void act(UnitWatch *w, const char *member, const char *types, const char 
         /* An action before it still has its answer to come: nobody waits for that one any more. */
         w->action_slot = sd_bus_slot_unref(w->action_slot);
         if (w->bus && strcmp(types, "ssi") == 0)
-                r = sd_bus_call_method_async(w->bus, &w->action_slot, SYSTEMD_NAME, MANAGER_PATH, MANAGER_INTERFACE,
-                        member, on_acted, w, types, w->unit, word, number);
+                r = sd_bus_call_method_async(w->bus, &w->action_slot, SYSTEMD_NAME, SYSTEMD_MANAGER_PATH,
+                        SYSTEMD_MANAGER_INTERFACE, member, on_acted, w, types, w->unit, word, number);
         else if (w->bus)
-                r = sd_bus_call_method_async(w->bus, &w->action_slot, SYSTEMD_NAME, MANAGER_PATH, MANAGER_INTERFACE,
-                        member, on_acted, w, types, w->unit, word);
+                r = sd_bus_call_method_async(w->bus, &w->action_slot, SYSTEMD_NAME, SYSTEMD_MANAGER_PATH,
+                        SYSTEMD_MANAGER_INTERFACE, member, on_acted, w, types, w->unit, word);
         if (r < 0)
                 unit_watch_look(w);
 }
