@@ -64,8 +64,7 @@ static Action create_prepared(Lifecycle *l, const Event *event)
         if (event->error < 0)
                 return prepare_failed(l, event);
         if (l->stopping) {
-                record_clear_intent(l->record);
-                l->save_due = true;
+                intent_unsent(l);
                 return act_decide(l);
         }
         CallArguments arguments = {
@@ -83,6 +82,13 @@ void intent_begin(Lifecycle *l, IntentKind kind)
         record_clear_intent(l->record);
         l->record->intent.kind = kind;
         l->record->intent.since_usec = l->now.realtime_usec;
+}
+
+void intent_unsent(Lifecycle *l)
+{
+        if (!l->record->intent.lost)
+                record_clear_intent(l->record);
+        l->save_due = true;
 }
 
 Action create_prepare(Lifecycle *l)

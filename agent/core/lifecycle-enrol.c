@@ -258,8 +258,7 @@ Action prepare_failed(Lifecycle *l, const Event *event)
         const char *words = event_words(event);
         bool said = l->reason && strcmp(l->reason, words) == 0;
 
-        record_clear_intent(l->record);
-        l->save_due = true;
+        intent_unsent(l);
         if (!said)
                 lifecycle_notice(l, NOTICE_TROUBLE, "%s", words);
         l->attempt++;

@@ -121,7 +121,6 @@ struct Lifecycle {
         Answer answer;
         bool has_answer;
         unsigned answer_tries;
-        bool reset_lost; /* the dead token's runner may live under one that nobody was told */
         bool neighbour_may_poll;
         bool verify_cut;      /* for the stop: it may arrive after our delete, and make the manager again */
         unsigned proofs_left; /* deletes that may still be sent until a 404 proves that no poll made the manager again
@@ -214,6 +213,8 @@ bool lifecycle_working(const Lifecycle *l);
 
 /* Whether a token is enrolled, be the runner configured or not. */
 bool lifecycle_enrolled(const Lifecycle *l);
+/* Whether nobody knows what became of a reset: the runner may live under a token that was told to nobody. */
+bool lifecycle_reset_open(const Lifecycle *l);
 bool lifecycle_may_rotate(const Lifecycle *l, bool by_hand);
 
 /* Puts a token into the record, and what belongs to this host beside it. Debts for this very token are cancelled;
@@ -344,4 +345,7 @@ Action prepare_failed(Lifecycle *l, const Event *event);
 int answer_keep(Lifecycle *l, const Judgement *j);
 const Judgement *answer_dropped(void); /* what an answer comes to that could not be kept */
 void intent_begin(Lifecycle *l, IntentKind kind);
+
+/* It was not sent after all; what an earlier one may have done stays open. */
+void intent_unsent(Lifecycle *l);
 void verify_alive(Lifecycle *l, const Judgement *j);

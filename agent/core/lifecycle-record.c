@@ -18,6 +18,11 @@ bool lifecycle_working(const Lifecycle *l)
         return l->plan.configured && lifecycle_enrolled(l);
 }
 
+bool lifecycle_reset_open(const Lifecycle *l)
+{
+        return l->record->intent.kind == INTENT_RESET || l->record->intent.kind == INTENT_RESET_BY_ID;
+}
+
 bool lifecycle_may_rotate(const Lifecycle *l, bool by_hand)
 {
         if (!l->record->token)
@@ -297,7 +302,6 @@ int lifecycle_take_token(
         free(take_ptr(record->reason));
         record->cloned = false;
         lifecycle_clear_proofs(l);
-        l->reset_lost = false;
         l->has_standing = true;
         l->standing = VERDICT_ALIVE;
         l->entry_missing = false;

@@ -7,7 +7,7 @@
 /* The last rung: a new runner takes the old one's place, and the old one is owed. */
 static Action recover_anew(Lifecycle *l)
 {
-        const Record *record = l->record;
+        Record *record = l->record;
 
         if (l->plan.flow == FLOW_AUTHENTICATION_TOKEN)
                 return enrol_refused(l, 77,
@@ -17,9 +17,13 @@ static Action recover_anew(Lifecycle *l)
         if (!l->plan.reregister)
                 return enrol_refused(l, 77,
                         "The runner was removed from GitLab, and on_removed = disable; `register` enrols it anew");
-        if (l->reset_lost && record->ours)
-                lifecycle_owe_orphan(l, record->runner_id, NULL, "the answer to the rotation of its token was lost");
-        l->reset_lost = false;
+        if (lifecycle_reset_open(l)) {
+                if (record->ours)
+                        lifecycle_owe_orphan(
+                                l, record->runner_id, NULL, "the answer to the rotation of its token was lost");
+                record_clear_intent(record);
+                l->save_due = true;
+        }
         return enrol_source(l);
 }
 
@@ -39,6 +43,7 @@ static Action recover_later(Lifecycle *l, const Judgement *j)
 static Action recover_reset_judged(Lifecycle *l, const Event *event)
 {
         const Judgement *j = event->judgement;
+        Intent *intent = &l->record->intent;
 
         l->secret = secret_free(l->secret);
         if (j->verdict == VERDICT_ALIVE && answer_keep(l, j) >= 0)
@@ -46,10 +51,12 @@ static Action recover_reset_judged(Lifecycle *l, const Event *event)
         if (j->verdict == VERDICT_ALIVE)
                 j = answer_dropped();
 
-        /* By id a reset can be asked again without harm: what a lost answer killed was dead before. */
-        record_clear_intent(l->record);
+        /* By id a reset can be asked again without harm: what a lost answer killed was dead before. But until one of
+         * them is answered, the runner may live under a token that nobody was told. */
+        intent->lost = (intent->lost || j->maybe_acted) && j->verdict != VERDICT_DEAD;
+        if (!intent->lost)
+                record_clear_intent(l->record);
         l->save_due = true;
-        l->reset_lost = (l->reset_lost || j->maybe_acted) && j->verdict != VERDICT_DEAD;
         if ((j->verdict == VERDICT_PERMANENT && !j->refused_by_net) || j->verdict == VERDICT_DEAD || j->no_route)
                 return recover_anew(l);
         return recover_later(l, j);
@@ -60,8 +67,7 @@ static Action recover_prepared(Lifecycle *l, const Event *event)
         if (event->error < 0)
                 return prepare_failed(l, event);
         if (l->stopping) {
-                record_clear_intent(l->record);
-                l->save_due = true;
+                intent_unsent(l);
                 return act_decide(l);
         }
         const CallArguments arguments = {.access_token = l->secret, .runner_id = l->record->runner_id};
@@ -78,7 +84,9 @@ static Action recover_with_secret(Lifecycle *l, const Event *event)
         l->secret = secret_free(l->secret);
         if (secret_copy(event->secret, &l->secret) < 0)
                 return enrol_no_memory(l);
+        bool lost = lifecycle_reset_open(l);
         intent_begin(l, INTENT_RESET_BY_ID);
+        l->record->intent.lost = lost;
         return act_prepare(l, recover_prepared);
 }
 
@@ -129,8 +137,6 @@ Action recover_start(Lifecycle *l)
                         (long long)record->runner_id, record->dead_proofs);
         lifecycle_enter(l, RUNNER_STATE_RECOVERING);
         lifecycle_set_never(l, DUE_ENROL);
-        if (record->intent.kind == INTENT_RESET || record->intent.kind == INTENT_RESET_BY_ID)
-                l->reset_lost = true;
         l->probed = false;
         if (l->plan.flow == FLOW_AUTHENTICATION_TOKEN)
                 return recover_anew(l);

@@ -65,8 +65,7 @@ static Action reset_judged(Lifecycle *l, const Event *event)
 static Action reset_prepared(Lifecycle *l, const Event *event)
 {
         if (event->error < 0 || l->stopping) {
-                record_clear_intent(l->record);
-                l->save_due = true;
+                intent_unsent(l);
                 lifecycle_enter(l, RUNNER_STATE_REGISTERED);
         }
         if (event->error < 0) {

@@ -82,7 +82,7 @@ static void withdraw_reset_lost(Lifecycle *l)
 {
         const Record *record = l->record;
 
-        if ((record->intent.kind == INTENT_RESET || record->intent.kind == INTENT_RESET_BY_ID) && record->ours)
+        if (lifecycle_reset_open(l) && record->ours)
                 lifecycle_owe_orphan(
                         l, record->runner_id, NULL, "withdrawn while a rotation of its token was not answered");
 }

@@ -47,7 +47,7 @@ typedef struct Intent {
         IntentKind kind;
         uint64_t since_usec; /* realtime */
         char *marker;        /* creates only: what ends the runner's maintenance_note, to find it again */
-        bool lost;           /* sent, and no answer told what became of it */
+        bool lost;           /* it, or one before, was sent, and no answer told what became of that */
 } Intent;
 
 typedef enum DebtKind {

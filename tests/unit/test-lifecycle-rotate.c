@@ -204,6 +204,105 @@ static void test_recovers_by_id(void **state)
         life_end(&life);
 }
 
+/* What is on the disk is all that is left. */
+static Record *power_cut(Life *life)
+{
+        _cleanup_secret_ Secret *text = NULL;
+        Record *record = NULL;
+
+        assert_int_equal(record_encode(lifecycle_record(life->l), &text), 0);
+        assert_int_equal(record_decode(secret_data(text), secret_size(text), &record, NULL), 0);
+        life_end(life);
+        return record;
+}
+
+/* Withdrawn while the runner may live under a token that nobody was told: what can't be deleted is shown. */
+static void test_withdraws_what_a_lost_reset_may_have_left(void **state)
+{
+        static const struct {
+                Line line;
+                bool power_cut, shown;
+        } rows[] = {
+                {{LOST, SAVE}, false, true},
+                {{LOST, SAVE}, true, true},
+                {{UNCLEAR, SAVE}, false, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
+                PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
+                        {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
+                        {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)}, rows[i].line, {DONE, WAIT});
+                if (rows[i].power_cut) {
+                        life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), power_cut(&life));
+                        life_learn(&life, "tok-a");
+                        PLAY(&life, {START, WRITE}, {DONE, WAIT});
+                }
+                PLAY(&life, {COMMAND(DEREGISTER), SAVE});
+                const Record *record = lifecycle_record(life.l);
+                assert_int_equal(record->n_debts, rows[i].shown ? 2 : 1);
+                assert_int_equal(record->debts[0].kind, DEBT_RUNNER);
+                if (rows[i].shown) {
+                        assert_int_equal(record->debts[1].kind, DEBT_ORPHAN);
+                        assert_int_equal(record->debts[1].runner_id, 42);
+                }
+                life_end(&life);
+        }
+}
+
+/* The runner is nobody's here: what its other hosts do with it is theirs. */
+static void test_a_lost_reset_of_a_shared_runner_leaves_no_orphan(void **state)
+{
+        static const bool ours[] = {true, false};
+
+        for (size_t i = 0; i < ELEMENTS(ours); i++) {
+                Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+                Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+                Life life;
+
+                plan.rotation = ROTATION_ALWAYS;
+                record->ours = ours[i];
+                record->expiry_unknown = true;
+                life_begin(&life, plan, record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {TEXT_200, PREPARE},
+                        {DONE, SEND(RESET)}, {LOST, SAVE}, {DONE, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
+                        {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE},
+                        {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ});
+                assert_int_equal(lifecycle_record(life.l)->n_debts, ours[i]);
+                /* It is noted once, however often the new enrolment fails. */
+                PLAY(&life, {SECRET("GR1348941a"), PREPARE}, {BROKEN, SAVE});
+                for (unsigned n = 0; n < 40; n++)
+                        (void)life_step(&life,
+                                life.last.kind == ACTION_WAIT          ? &(Line){TIME, WAIT}
+                                : life.last.kind == ACTION_READ_SECRET ? &(Line){SECRET("GR1348941a"), WAIT}
+                                : life.last.kind == ACTION_PREPARE     ? &(Line){BROKEN, WAIT}
+                                : life.last.kind == ACTION_SEND && life.last.call == CALL_VERIFY ? &(Line){DEAD, WAIT}
+                                : life.last.kind == ACTION_SEND ? &(Line){ALIVE, WAIT}
+                                                                : &(Line){DONE, WAIT});
+                assert_int_equal(lifecycle_record(life.l)->n_debts, ours[i]);
+                life_end(&life);
+        }
+}
+
+/* What others share is never reset by its id, though the access token might: it may be alive for them. */
+static void test_recovers_nothing_shared_by_its_id(void **state)
+{
+        Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
+        Life life;
+
+        record->ours = false;
+        life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WRITE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
+                {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE},
+                {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ}, {SECRET("glpat-a"), PREPARE},
+                {DONE, SEND(CREATE)});
+        life_end(&life);
+}
+
 /* It was removed: GitLab does not know the id either. */
 static void test_recovers_by_a_new_runner(void **state)
 {
@@ -396,6 +495,9 @@ int main(void)
                 cmocka_unit_test(test_verifies_after_an_unclear_reset),
                 cmocka_unit_test(test_lost_reset_climbs_the_ladder),
                 cmocka_unit_test(test_recovers_by_id),
+                cmocka_unit_test(test_withdraws_what_a_lost_reset_may_have_left),
+                cmocka_unit_test(test_a_lost_reset_of_a_shared_runner_leaves_no_orphan),
+                cmocka_unit_test(test_recovers_nothing_shared_by_its_id),
                 cmocka_unit_test(test_recovers_by_a_new_runner),
                 cmocka_unit_test(test_recovery_ends_with_a_good_answer),
                 cmocka_unit_test(test_learns_an_unknown_expiry_once),
