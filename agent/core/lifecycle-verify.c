@@ -170,7 +170,7 @@ static Action source_judged(Lifecycle *l, const Event *event)
                 verify_alive(l, j);
                 return act_decide(l);
         }
-        if (j->verdict == VERDICT_DEAD || j->verdict == VERDICT_PERMANENT) {
+        if (j->verdict == VERDICT_DEAD) {
                 lifecycle_notice(l, NOTICE_TROUBLE,
                         "The configured authentication_token has changed, but GitLab does not take the new one (%s); "
                         "keeping the old one",

@@ -310,6 +310,22 @@ static void test_keeps_the_old_token_if_the_new_one_is_bad(void **state)
         life_end(&life);
 }
 
+/* What judges no token is asked again: a new one is not forgotten over a proxy that is down, or over TLS. */
+static void test_asks_again_for_a_new_token_that_nobody_has_judged(void **state)
+{
+        static const Line rows[] = {{UNCLEAR, WAIT}, {NO_TLS, WAIT}, {BUSY(USEC_PER_MINUTE), WAIT}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                live(&life, FLOW_AUTHENTICATION_TOKEN);
+                PLAY(&life, {RELOAD, WRITE}, {DONE, READ}, {SECRET("tok-b"), SEND(VERIFY)}, rows[i], {TIME, READ},
+                        {SECRET("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE});
+                life_check_token(&life, "tok-b");
+                life_end(&life);
+        }
+}
+
 /* Where the token is shared nothing is ever made anew. */
 static void test_dead_shared_token_waits_for_a_person(void **state)
 {
@@ -387,6 +403,7 @@ int main(void)
                 cmocka_unit_test(test_follows_its_source),
                 cmocka_unit_test(test_returns_to_a_token_that_is_owed),
                 cmocka_unit_test(test_keeps_the_old_token_if_the_new_one_is_bad),
+                cmocka_unit_test(test_asks_again_for_a_new_token_that_nobody_has_judged),
                 cmocka_unit_test(test_dead_shared_token_waits_for_a_person),
                 cmocka_unit_test(test_nothing_disarms_a_wait),
         };
