@@ -20,7 +20,8 @@ static void disk_failed(Lifecycle *l, const Event *event)
 static bool entry_wanted(const Lifecycle *l)
 {
         /* For a runner that is not configured any more no entry is made, but one that stands there is kept right. */
-        return l->entry_due && lifecycle_enrolled(l) && (l->plan.configured || l->listed) && !entries_foreign(l);
+        return l->entry_due && lifecycle_enrolled(l) && (l->plan.configured || entries_listed(l)) &&
+               !entries_foreign(l);
 }
 
 /* The entry that is to go now; NULL: none. */

@@ -21,23 +21,24 @@ EntryView entry_view(const Entry *entry)
         };
 }
 
-bool entries_hold(const Lifecycle *l, const Secret *token)
+/* Of none of them: n_entries. */
+static size_t find_entry(const Lifecycle *l, const Secret *token)
 {
-        for (size_t i = 0; token && i < l->n_entries; i++)
-                if (secret_equal(l->entries[i].token, token))
-                        return true;
-        return false;
+        size_t i = 0;
+
+        while (i < l->n_entries && !secret_equal(l->entries[i].token, token))
+                i++;
+        return i;
 }
 
-static void set_listed(Lifecycle *l, const Secret *token)
+bool entries_hold(const Lifecycle *l, const Secret *token)
 {
-        Secret *copy = NULL;
+        return find_entry(l, token) < l->n_entries;
+}
 
-        /* Without memory nothing is ours to write over, which only costs a question later. */
-        if (token)
-                (void)secret_copy(token, &copy);
-        (void)secret_free(l->listed);
-        l->listed = copy;
+const Secret *entries_listed(const Lifecycle *l)
+{
+        return l->listed < l->n_entries ? l->entries[l->listed].token : NULL;
 }
 
 static void forget_entries(Lifecycle *l)
@@ -53,14 +54,15 @@ static bool left_behind(const Lifecycle *l, const Secret *token)
         const Record *record = l->record;
 
         for (size_t i = 0; i < record->n_leftovers; i++)
-                if (secret_equal(record->leftovers[i].token, token))
+                if (secret_equal(record->leftovers[i].token, token) &&
+                        url_equal(record->leftovers[i].url, l->plan.target.url))
                         return true;
         return false;
 }
 
 /* What stands there and was left by this host: owed, as another took its place or it was withdrawn. The power may
- * have gone before config.toml could be written. */
-static const Secret *left_there(const Lifecycle *l)
+ * have gone before config.toml could be written. None: n_entries. */
+static size_t left_there(const Lifecycle *l)
 {
         const Record *record = l->record;
 
@@ -68,25 +70,23 @@ static const Secret *left_there(const Lifecycle *l)
                 const Secret *token = l->entries[i].token;
 
                 if (left_behind(l, token))
-                        return token;
+                        return i;
                 for (size_t k = 0; k < record->n_debts; k++)
                         if (secret_equal(record->debts[k].token, token) &&
                                 url_equal(record->debts[k].target.url, l->plan.target.url))
-                                return token;
+                                return i;
         }
-        return NULL;
+        return l->n_entries;
 }
 
 void entries_relist(Lifecycle *l)
 {
-        const Secret *left = left_there(l);
+        size_t ours = find_entry(l, l->record->token), left = left_there(l);
 
-        if (entries_hold(l, l->record->token))
-                set_listed(l, l->record->token);
-        else if (left)
-                set_listed(l, left);
-        else if (!entries_hold(l, l->listed))
-                set_listed(l, NULL);
+        if (ours < l->n_entries)
+                l->listed = ours;
+        else if (left < l->n_entries)
+                l->listed = left;
 }
 
 /* gitlab-runner rotates what is owed as long as its entry stands there: the power may have gone before we could
@@ -111,6 +111,7 @@ void entries_keep(Lifecycle *l, const EntryView *views, size_t n)
 {
         for (size_t i = 0; i < n; i++)
                 owe_rotated(l, &views[i]);
+        _cleanup_secret_ Secret *listed = l->listed < l->n_entries ? take_ptr(l->entries[l->listed].token) : NULL;
         forget_entries(l);
         for (size_t i = 0; i < n && l->n_entries < LIFECYCLE_CANDIDATES_MAX; i++) {
                 Candidate *c = &l->entries[l->n_entries];
@@ -123,6 +124,7 @@ void entries_keep(Lifecycle *l, const EntryView *views, size_t n)
                 c->expires_at_usec = views[i].expires_at_usec;
                 l->n_entries++;
         }
+        l->listed = find_entry(l, listed);
         entries_relist(l);
         lifecycle_set_due(l, DUE_ENTRIES, 0, "config.toml changed");
 }
@@ -144,32 +146,34 @@ void entries_written(Lifecycle *l)
 void entries_removed(Lifecycle *l)
 {
         forget_entries(l);
-        set_listed(l, NULL);
         lifecycle_set_never(l, DUE_ENTRIES);
 }
 
 void entries_forget(Lifecycle *l, const Secret *token)
 {
-        for (size_t i = l->n_entries; i > 0; i--) {
-                if (!secret_equal(l->entries[i - 1].token, token))
-                        continue;
-                candidate_done(&l->entries[i - 1]);
-                l->n_entries--;
-                memmove(l->entries + i - 1, l->entries + i, (l->n_entries - (i - 1)) * sizeof(*l->entries));
-                break;
-        }
+        size_t i = find_entry(l, token);
+
+        if (i == l->n_entries)
+                return;
+        candidate_done(&l->entries[i]);
+        l->n_entries--;
+        memmove(l->entries + i, l->entries + i + 1, (l->n_entries - i) * sizeof(*l->entries));
+        if (l->listed == i)
+                l->listed = find_entry(l, token);
+        else if (l->listed > i)
+                l->listed--;
         entries_relist(l);
 }
 
 bool entries_foreign(const Lifecycle *l)
 {
-        return l->n_entries > 0 && !entries_hold(l, l->record->token) && !entries_hold(l, l->listed);
+        return l->n_entries > 0 && !entries_hold(l, l->record->token) && !entries_listed(l);
 }
 
 void entries_give_up(Lifecycle *l, const Secret *token)
 {
         if (entries_foreign(l) && entries_hold(l, token))
-                set_listed(l, token);
+                l->listed = find_entry(l, token);
 }
 
 int entries_copy(Lifecycle *l, bool ours)

@@ -108,7 +108,7 @@ struct Lifecycle {
         size_t n_entries;
         Secret *former; /* under the url before: what gitlab-runner has replaced the record's token by; NULL: nothing
                          */
-        Secret *listed; /* the one of them that ours may take the place of; NULL: none */
+        size_t listed;  /* the one of them that ours may take the place of; n_entries or more: none */
 
         /* Scratch of the task under way. */
         Candidate candidates[LIFECYCLE_CANDIDATES_MAX];
@@ -273,6 +273,9 @@ int candidate_add(Lifecycle *l, const Candidate *candidate);
 void entries_keep(Lifecycle *l, const EntryView *views, size_t n);
 void entries_written(Lifecycle *l);
 void entries_removed(Lifecycle *l);
+
+/* The token that stands there and that ours may take the place of; NULL: none. Borrowed until the entries change. */
+const Secret *entries_listed(const Lifecycle *l);
 
 /* Whether TOKEN stands there. */
 bool entries_hold(const Lifecycle *l, const Secret *token);

@@ -43,7 +43,7 @@ void lifecycle_entry_edit(Lifecycle *l, EntryEdit *ret)
                 .name = record->name,
                 .url = l->plan.target.url,
                 .guarded = true,
-                .holds = l->listed,
+                .holds = entries_listed(l),
                 .id = record->runner_id > 0 ? &record->runner_id : NULL,
                 .token = record->token,
                 .obtained_at = &l->edit_obtained_at,

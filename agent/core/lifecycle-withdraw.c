@@ -112,6 +112,7 @@ Action withdraw_start(Lifecycle *l)
         Record *record = l->record;
         bool had_token = record->token != NULL;
         bool own = record->ours || record->manager_ours;
+        const Secret *listed = entries_listed(l);
         const char *why = l->stopping ? "the host stops" : "deregistered";
 
         lifecycle_enter(l, RUNNER_STATE_WITHDRAWING);
@@ -127,7 +128,7 @@ Action withdraw_start(Lifecycle *l)
         withdraw_reset_lost(l);
         /* Noted with the debt, before it is tried: the power may go, or the file refuse. */
         if (had_token && own) {
-                lifecycle_leave_entry(l, record->url, l->listed ? l->listed : record->token);
+                lifecycle_leave_entry(l, record->url, listed ? listed : record->token);
                 withdraw_rotated(l, why);
         }
         lifecycle_forget_runner(l);

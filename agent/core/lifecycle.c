@@ -60,7 +60,6 @@ Lifecycle *lifecycle_free(Lifecycle *l)
         lifecycle_drop_secrets(l);
         answer_done(&l->answer);
         (void)record_free(l->record);
-        (void)secret_free(l->listed);
         (void)secret_free(l->former);
         free(l->reason);
         free(l->disk_reason);
