@@ -1,7 +1,7 @@
-/* The glue between curl's multi interface and sd-event, and the queue before it.
+/* The queue before curl's multi interface, and what comes out of it.
  *
- * Inside curl's callbacks only notes are taken: curl may not be called again from there, and whoever is told of a
- * finished transfer will start others. So finished transfers are taken from a source of their own, one a turn.
+ * Whoever is told of a finished transfer will start others, so finished transfers are taken from a source of their
+ * own, one a turn.
  *
  * The queue is ours rather than curl's, whose transfers do not time out while they wait for a connection. A GitLab
  * gets one transfer until a connection to it stood, so that a thousand runners do not knock all at once, and find one
@@ -12,9 +12,11 @@
 #include <assert.h>
 #include <dirent.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <time.h>
 
 #include "agent/base/time.h"
+#include "agent/multi.h"
 #include "agent/transfer.h"
 
 /* At most so many connections, or streams of one, to a GitLab. */
@@ -31,14 +33,6 @@
 /* … and where something else was under way just then, after so long again. */
 #define IDLE_RETRY_USEC (USEC_PER_SEC / 5)
 
-/* Of curl's timer, which counts in milliseconds. */
-#define TIMER_ACCURACY_USEC USEC_PER_MSEC
-
-typedef struct Socket {
-        TAILQ_ENTRY(Socket) others;
-        sd_event_source *source;
-} Socket;
-
 /* A GitLab that transfers queue for or run to, by host and port. */
 struct Origin {
         TAILQ_ENTRY(Origin) others;
@@ -53,17 +47,14 @@ TAILQ_HEAD(TransferList, Transfer);
 
 struct Http {
         sd_event *event;
-        CURLM *multi;
-        sd_event_source *timer_source;
+        Multi *multi;
         sd_event_source *turn_source; /* takes finished transfers and lets queued ones go */
         sd_event_source *idle_source; /* closes the connections; on while no transfer to a GitLab is under way */
         unsigned n_own;               /* transfers to a GitLab, in any list */
-        TAILQ_HEAD(, Socket) sockets;
         TAILQ_HEAD(, Origin) origins;
         struct TransferList queued, active, failed;
         unsigned n_active;
-        int callback_error; /* why curl was told to give up */
-        bool distrusted;    /* an answer was lost: on connections as they are now, the next may be as well */
+        bool distrusted; /* an answer was lost: on connections as they are now, the next may be as well */
         char *user_agent;
         char *ca_folder;
 };
@@ -152,7 +143,7 @@ static void transfer_unlink(Transfer *t)
         TAILQ_REMOVE(list_of(t), t, others);
         if (t->state != TRANSFER_ACTIVE)
                 return;
-        (void)curl_multi_remove_handle(t->http->multi, t->easy);
+        multi_remove(t->http->multi, t->easy);
         t->http->n_active--;
         t->origin->n_active--;
 }
@@ -201,11 +192,10 @@ static void transfer_activate(Transfer *t)
 {
         Http *http = t->http;
 
-        CURLMcode code = curl_multi_add_handle(http->multi, t->easy);
-        if (code != CURLM_OK) {
+        const char *why = multi_add(http->multi, t->easy);
+        if (why) {
                 char *sentence = NULL;
-                int n = asprintf(
-                        &sentence, "Failed to connect to %s: %s", t->origin->place, curl_multi_strerror(code));
+                int n = asprintf(&sentence, "Failed to connect to %s: %s", t->origin->place, why);
 
                 transfer_fail(t, TRANSPORT_NOT_SENT, n < 0 ? NULL : sentence);
                 return;
@@ -218,9 +208,6 @@ static void transfer_activate(Transfer *t)
         t->origin->n_active++;
 }
 
-static bool renew_multi(Http *http);
-static void fail_active(Http *http, CURLMcode code);
-
 /* Lets those go whose turn it is, in the order they came. */
 static void pump(Http *http)
 {
@@ -229,7 +216,7 @@ static void pump(Http *http)
         /* curl keeps an HTTP/2 connection on which a stream got no answer, and would put the next one on it, and the
          * next, until the kernel finds out that nobody is there. */
         if (http->distrusted && http->n_active == 0)
-                http->distrusted = !renew_multi(http);
+                http->distrusted = !multi_renew(http->multi);
         for (t = TAILQ_FIRST(&http->queued); t && http->n_active < ACTIVE_MAX; t = next) {
                 next = TAILQ_NEXT(t, others);
                 if (t->origin->n_active < (t->origin->connected ? HOST_ACTIVE_MAX : 1))
@@ -257,46 +244,9 @@ static void deliver(Transfer *t)
         reply_done(&reply);
 }
 
-static int on_turn(sd_event_source *source, void *userdata)
+/* For REASON some of those under way would never end. */
+static void fail_active(Http *http, const char *reason)
 {
-        Http *http = userdata;
-        Transfer *t;
-        int n_left = 0;
-
-        if (http->callback_error < 0)
-                fail_active(http, CURLM_OK);
-        t = TAILQ_FIRST(&http->failed);
-        if (t)
-                transfer_unlink(t);
-        else {
-                CURLMsg *message = curl_multi_info_read(http->multi, &n_left);
-                if (message && message->msg == CURLMSG_DONE) {
-                        CURLcode code = message->data.result; /* gone once the handle is removed */
-
-                        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-                        assert(t);
-                        transfer_unlink(t);
-                        if (transfer_finish(t, code, t->origin->place) < 0)
-                                t->reply.transport = TRANSPORT_LOST;
-                }
-        }
-
-        if (n_left == 0 && TAILQ_EMPTY(&http->failed))
-                (void)sd_event_source_set_enabled(http->turn_source, SD_EVENT_OFF);
-        if (t)
-                deliver(t); /* may start others, which ask for a turn again: nothing after it */
-        else
-                pump(http);
-        return 0;
-}
-
-/* --- curl's callbacks, and the sources behind them */
-
-/* curl gave up, or we could not watch a socket or the time for it: some of its transfers would never end, not even
- * when their time is over. */
-static void fail_active(Http *http, CURLMcode code)
-{
-        const char *reason = http->callback_error < 0 ? strerror(-http->callback_error) : curl_multi_strerror(code);
         Transfer *t;
 
         while ((t = TAILQ_FIRST(&http->active))) {
@@ -305,20 +255,21 @@ static void fail_active(Http *http, CURLMcode code)
 
                 transfer_fail(t, t->n_sent > 0 ? TRANSPORT_LOST : TRANSPORT_NOT_SENT, n < 0 ? NULL : sentence);
         }
-        http->callback_error = 0;
-        /* Among them is the one that nobody watches. */
+        /* What their removal has stumbled over was theirs, too. */
+        (void)multi_take_failure(http->multi);
+        /* Among the connections is the one that nobody watches. */
         http->distrusted = true;
 }
 
-static void act(Http *http, curl_socket_t fd, int what)
+static void on_worked(void *userdata, int n_running)
 {
+        Http *http = userdata;
+        const char *failure = multi_take_failure(http->multi);
         Origin *origin;
         Transfer *t;
-        int n_running;
 
-        CURLMcode code = curl_multi_socket_action(http->multi, fd, what, &n_running);
-        if (code != CURLM_OK || http->callback_error < 0) {
-                fail_active(http, code);
+        if (failure) {
+                fail_active(http, failure);
                 return;
         }
 
@@ -333,104 +284,42 @@ static void act(Http *http, curl_socket_t fd, int what)
                 request_turn(http);
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static void on_noted(void *userdata)
 {
-        int what = 0;
-
-        /* curl finds out by itself what is wrong when it reads or writes, with better words. */
-        if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
-                what |= CURL_CSELECT_IN;
-        if (revents & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-                what |= CURL_CSELECT_OUT;
-        act(userdata, fd, what);
-        return 0;
+        request_turn(userdata);
 }
 
-static int arm_timer(Http *http, long timeout_msec)
-{
-        struct timespec now;
-
-        if (timeout_msec < 0)
-                return sd_event_source_set_enabled(http->timer_source, SD_EVENT_OFF);
-
-        /* The clock itself, not the loop's cached time: a timer that is early by curl's own clock finds nothing to
-         * do, and curl, whose deadline has not changed, would not ask for another. */
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        uint64_t usec = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
-        /* "At once" is how every request begins: a time so far back that the loop does not wait to wake up together
-         * with others, a millisecond each. */
-        usec = timeout_msec > 0 ? usec + (uint64_t)timeout_msec * USEC_PER_MSEC : usec - TIMER_ACCURACY_USEC;
-        int r = sd_event_source_set_time(http->timer_source, usec);
-        if (r < 0)
-                return r;
-        return sd_event_source_set_enabled(http->timer_source, SD_EVENT_ONESHOT);
-}
-
-static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_turn(sd_event_source *source, void *userdata)
 {
         Http *http = userdata;
-        long timeout_msec = -1;
+        Transfer *t;
+        const char *failure = multi_take_failure(http->multi);
+        int n_left = 0;
 
-        act(http, CURL_SOCKET_TIMEOUT, 0);
-        /* Whatever curl thinks of its last request: the timer stands as it needs it. Once it has given up, it wants
-         * to be called all the time. */
-        if (http->n_active > 0 && curl_multi_timeout(http->multi, &timeout_msec) == CURLM_OK)
-                (void)arm_timer(http, timeout_msec);
-        return 0;
-}
+        if (failure)
+                fail_active(http, failure);
+        t = TAILQ_FIRST(&http->failed);
+        if (t)
+                transfer_unlink(t);
+        else {
+                CURLcode code;
+                CURL *easy = multi_next_done(http->multi, &code, &n_left);
 
-/* Never told to curl, which would end all transfers and, in 7.88, fall over what is left of them at the next event.
- * What it goes on with is failed as soon as it is off the stack. */
-static int callback_result(Http *http, int r)
-{
-        if (r >= 0)
-                return 0;
-        http->callback_error = r;
-        request_turn(http);
-        return 0;
-}
-
-static int on_curl_timer(CURLM *multi, long timeout_msec, void *userdata)
-{
-        return callback_result(userdata, arm_timer(userdata, timeout_msec));
-}
-
-static void socket_free(Http *http, Socket *s)
-{
-        (void)sd_event_source_disable_unref(s->source);
-        TAILQ_REMOVE(&http->sockets, s, others);
-        free(s);
-}
-
-static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, void *socket_data)
-{
-        Http *http = userdata;
-        Socket *s = socket_data;
-        uint32_t events = 0;
-
-        if (what == CURL_POLL_REMOVE) {
-                if (s)
-                        socket_free(http, s);
-                return 0;
+                if (easy) {
+                        (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&t);
+                        assert(t);
+                        transfer_unlink(t);
+                        if (transfer_finish(t, code, t->origin->place) < 0)
+                                t->reply.transport = TRANSPORT_LOST;
+                }
         }
-        if (what & CURL_POLL_IN)
-                events |= EPOLLIN;
-        if (what & CURL_POLL_OUT)
-                events |= EPOLLOUT;
-        if (s)
-                return callback_result(http, sd_event_source_set_io_events(s->source, events));
 
-        s = calloc(1, sizeof(*s));
-        if (!s)
-                return callback_result(http, -ENOMEM);
-        int r = sd_event_add_io(http->event, &s->source, fd, events, on_io, http);
-        if (r < 0) {
-                free(s);
-                return callback_result(http, r);
-        }
-        (void)sd_event_source_set_description(s->source, "http-socket");
-        TAILQ_INSERT_TAIL(&http->sockets, s, others);
-        (void)curl_multi_assign(http->multi, fd, s);
+        if (n_left == 0 && TAILQ_EMPTY(&http->failed))
+                (void)sd_event_source_set_enabled(http->turn_source, SD_EVENT_OFF);
+        if (t)
+                deliver(t); /* may start others, which ask for a turn again: nothing after it */
+        else
+                pump(http);
         return 0;
 }
 
@@ -481,39 +370,6 @@ static TransferCommon common_of(const Http *http)
         };
 }
 
-static int set_up_multi(Http *http)
-{
-        http->multi = curl_multi_init();
-        if (!http->multi)
-                return -ENOMEM;
-        int bad = CURLM_OK;
-        bad |= (int)curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
-        bad |= (int)curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
-        bad |= (int)curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
-        bad |= (int)curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-        bad |= (int)curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
-        bad |= (int)curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HOST_ACTIVE_MAX);
-        bad |= (int)curl_multi_setopt(http->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)ACTIVE_MAX);
-        bad |= (int)curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)ACTIVE_MAX);
-        return bad == CURLM_OK ? 0 : -EOPNOTSUPP;
-}
-
-/* With no transfer in it: curl closes connections on its own only when it looks for one, so the handle that holds
- * them goes. False: it stays. */
-static bool renew_multi(Http *http)
-{
-        CURLM *old = http->multi;
-
-        if (set_up_multi(http) < 0) {
-                if (http->multi)
-                        (void)curl_multi_cleanup(http->multi);
-                http->multi = old;
-                return false;
-        }
-        (void)curl_multi_cleanup(old);
-        return true;
-}
-
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Http *http = userdata;
@@ -525,23 +381,13 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
                 arm_idle(http, IDLE_RETRY_USEC);
                 return 0;
         }
-        (void)renew_multi(http);
+        (void)multi_renew(http->multi);
         return 0;
 }
 
 static int set_up_sources(Http *http)
 {
-        /* Without slack: curl's own intervals are short. */
-        int r = sd_event_add_time(http->event, &http->timer_source, CLOCK_MONOTONIC, USEC_INFINITY,
-                TIMER_ACCURACY_USEC, on_timer, http);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(http->timer_source, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-        (void)sd_event_source_set_description(http->timer_source, "http-timer");
-
-        r = sd_event_add_defer(http->event, &http->turn_source, on_turn, http);
+        int r = sd_event_add_defer(http->event, &http->turn_source, on_turn, http);
         if (r < 0)
                 return r;
         (void)sd_event_source_set_description(http->turn_source, "http-turn");
@@ -563,7 +409,6 @@ int http_new(sd_event *event, const char *user_agent, Http **ret)
 
         if (!http)
                 return -ENOMEM;
-        TAILQ_INIT(&http->sockets);
         TAILQ_INIT(&http->origins);
         TAILQ_INIT(&http->queued);
         TAILQ_INIT(&http->active);
@@ -576,7 +421,7 @@ int http_new(sd_event *event, const char *user_agent, Http **ret)
         if (r >= 0)
                 r = set_up_sources(http);
         if (r >= 0)
-                r = set_up_multi(http);
+                r = multi_new(event, HOST_ACTIVE_MAX, ACTIVE_MAX, on_worked, on_noted, http, &http->multi);
         if (r < 0)
                 return r;
         *ret = take_ptr(http);
@@ -586,18 +431,13 @@ int http_new(sd_event *event, const char *user_agent, Http **ret)
 Http *http_free(Http *http)
 {
         Transfer *t;
-        Socket *s;
 
         if (!http)
                 return NULL;
         while ((t = TAILQ_FIRST(&http->queued)) || (t = TAILQ_FIRST(&http->active)) ||
                 (t = TAILQ_FIRST(&http->failed)))
                 (void)transfer_cancel(t);
-        if (http->multi)
-                (void)curl_multi_cleanup(http->multi); /* closes connections, so its callbacks still come */
-        while ((s = TAILQ_FIRST(&http->sockets)))
-                socket_free(http, s);
-        (void)sd_event_source_disable_unref(http->timer_source);
+        (void)multi_free(http->multi);
         (void)sd_event_source_disable_unref(http->turn_source);
         (void)sd_event_source_disable_unref(http->idle_source);
         (void)sd_event_unref(http->event);
@@ -614,12 +454,11 @@ int http_set_user_agent(Http *http, const char *user_agent)
 
 static int transfer_queue(Http *http, Transfer *t)
 {
-        struct timespec now;
+        Now now;
 
-        (void)clock_gettime(CLOCK_BOOTTIME, &now);
-        uint64_t usec = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
-        int r = sd_event_add_time(http->event, &t->queue_source, CLOCK_BOOTTIME, usec_add(usec, t->timeout_usec),
-                USEC_PER_SEC / 10, on_queue_timeout, t);
+        now_read(&now);
+        int r = sd_event_add_time(http->event, &t->queue_source, CLOCK_BOOTTIME,
+                usec_add(now.boottime_usec, t->timeout_usec), USEC_PER_SEC / 10, on_queue_timeout, t);
         if (r < 0)
                 return r == -ENOMEM ? r : -ENOMEM;
         (void)sd_event_source_set_description(t->queue_source, "http-queue");
