@@ -83,11 +83,11 @@ static int origin_get(Http *http, const char *place, Origin **ret)
 {
         Origin *origin;
 
-        TAILQ_FOREACH(origin, &http->origins, others)
-        if (strcmp(origin->place, place) == 0) {
-                *ret = origin;
-                return 0;
-        }
+        TAILQ_FOREACH (origin, &http->origins, others)
+                if (strcmp(origin->place, place) == 0) {
+                        *ret = origin;
+                        return 0;
+                }
 
         origin = calloc(1, sizeof(*origin));
         if (!origin)
@@ -274,12 +274,12 @@ static void on_worked(void *userdata, int n_running)
         }
 
         /* A connection that stands lets the others of its GitLab go. */
-        TAILQ_FOREACH(t, &http->active, others)
-        if (t->n_sent > 0)
-                t->origin->connected = true;
-        TAILQ_FOREACH(origin, &http->origins, others)
-        if (origin->connected && origin->n_active < HOST_ACTIVE_MAX && origin->n_transfers > origin->n_active)
-                request_turn(http);
+        TAILQ_FOREACH (t, &http->active, others)
+                if (t->n_sent > 0)
+                        t->origin->connected = true;
+        TAILQ_FOREACH (origin, &http->origins, others)
+                if (origin->connected && origin->n_active < HOST_ACTIVE_MAX && origin->n_transfers > origin->n_active)
+                        request_turn(http);
         if (n_running < (int)http->n_active)
                 request_turn(http);
 }

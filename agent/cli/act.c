@@ -45,8 +45,7 @@ static int print_answer(const Act *act, const char *line)
         int code = (int)json_integer_value(json_object_get(answer, "code"));
         if (message)
                 (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, message);
-        json_array_foreach(json_object_get(answer, "runners"), i, runner)
-        {
+        json_array_foreach (json_object_get(answer, "runners"), i, runner) {
                 const char *name = json_get_text(runner, "name");
 
                 print_result(act, name ? name : "?", (int)json_integer_value(json_object_get(runner, "code")),

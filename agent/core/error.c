@@ -43,8 +43,7 @@ static int append_fields(Secret *text, json_t *object)
         const char *key;
         json_t *value;
 
-        json_object_foreach(object, key, value)
-        {
+        json_object_foreach (object, key, value) {
                 if (!json_is_string(value) && json_array_size(value) == 0)
                         continue;
                 if (secret_size(text) > 0 && append(text, ", ") < 0)

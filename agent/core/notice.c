@@ -164,8 +164,7 @@ static bool is_ours(const json_t *event, const char *name)
         const json_t *resources = json_object_get(event, "Resources"), *item;
         size_t i;
 
-        json_array_foreach(resources, i, item)
-        {
+        json_array_foreach (resources, i, item) {
                 const char *text = json_string_value(item);
 
                 /* Of scale sets the name is told with a `_` before it now and then. */
@@ -220,8 +219,7 @@ int notice_decode_azure(
         const json_t *events = json_object_get(object, "Events");
         if (!json_is_array(events))
                 return -EBADMSG;
-        json_array_foreach(events, i, event)
-        {
+        json_array_foreach (events, i, event) {
                 if (n < CLOUD_NOTICES_MAX && is_ours(event, context->resource) &&
                         read_azure_event(event, context->now, &ret[n]))
                         n++;

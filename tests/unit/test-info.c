@@ -38,8 +38,7 @@ static void vector(const json_t *info, char *ret)
         const char *key;
 
         assert_non_null(features);
-        json_object_foreach(features, key, value)
-        {
+        json_object_foreach (features, key, value) {
                 assert_true(json_is_boolean(value));
                 *ret++ = json_is_true(value) ? '1' : '0';
         }
@@ -91,7 +90,8 @@ static void test_keys(void **state)
         size_t i = 0;
 
         assert_int_equal(json_object_size(features), 31);
-        json_object_foreach(features, key, value) assert_string_equal(key, keys[i++]);
+        json_object_foreach (features, key, value)
+                assert_string_equal(key, keys[i++]);
         json_decref(info);
 }
 
