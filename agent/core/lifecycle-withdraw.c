@@ -122,7 +122,8 @@ Action withdraw_start(Lifecycle *l)
         if (r < 0) {
                 /* Forgetting it now would lose its token. */
                 lifecycle_enter(l, record->state);
-                lifecycle_finish(l, COMMAND_DEREGISTER, 1, "what is owed can't be kept: too much is owed already");
+                lifecycle_finish(l, COMMAND_DEREGISTER, 1, "what is owed can't be kept: %s",
+                        r == -ENOMEM ? "out of memory" : "too much is owed already");
                 return act_decide(l);
         }
         withdraw_reset_lost(l);
