@@ -363,13 +363,15 @@ int pending_wait(Pending *pending)
                 Now now;
 
                 int r = pending_land(pending);
-                if (r < 0)
-                        return r;
                 pending->landed = false;
                 now_read(&now);
-                r = outcome_read(pending->endpoint, &pending->reply, now, &pending->outcome);
-                if (r < 0)
+                if (r >= 0)
+                        r = outcome_read(pending->endpoint, &pending->reply, now, &pending->outcome);
+                if (r < 0) {
+                        /* It was sent, and nobody read what came of it. */
+                        pending->lost = true;
                         return r;
+                }
                 if (pending->reply.date && time_parse_http_date(pending->reply.date, &at) >= 0)
                         session->server_now_usec = at;
                 if (pending->lost && outcome_done_before(pending->endpoint, &pending->outcome))
@@ -444,6 +446,9 @@ static int exit_code_of(CallOutcomeKind kind)
         return EXIT_FAILED;
 }
 
+/* What can't be sent again must be looked at, else there are two of it. */
+static const char unsure_advice[] = "; GitLab may have done it all the same: look before you try again";
+
 int session_report(Session *session, Pending *pending, int r, const char *what)
 {
         const CallOutcome *o = &pending->outcome;
@@ -451,8 +456,9 @@ int session_report(Session *session, Pending *pending, int r, const char *what)
         char status[32] = "";
 
         if (r < 0) {
-                complain(session, "%s%s%s", what ? what : "", what ? ": " : "",
-                        r == -EINVAL ? "a value can't be sent" : strerror(-r));
+                complain(session, "%s%s%s%s", what ? what : "", what ? ": " : "",
+                        r == -EINVAL ? "a value can't be sent" : strerror(-r),
+                        pending->lost && !pending->endpoint->repeatable ? unsure_advice : "");
                 return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
         }
         if (o->no_route) {
@@ -461,12 +467,10 @@ int session_report(Session *session, Pending *pending, int r, const char *what)
         }
         if (o->status > 0)
                 (void)snprintf(status, sizeof(status), " (HTTP %u)", o->status);
-        /* What can't be sent again must be looked at, else there are two of it. */
         bool unsure = o->maybe_acted && !pending->endpoint->repeatable;
         const char *advice = route ? route : o->advice;
         complain(session, "%s%s%s%s%s%s%s", what ? what : "", what ? ": " : "", o->message ? o->message : "it failed",
-                status, advice ? "; " : "", advice ? advice : "",
-                unsure ? "; GitLab may have done it all the same: look before you try again" : "");
+                status, advice ? "; " : "", advice ? advice : "", unsure ? unsure_advice : "");
         return exit_code_of(o->kind);
 }
 
