@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "agent/control-request.h"
+#include "agent/core/exit-code.h"
 #include "agent/core/json.h"
 
 /* A client that sends nothing, or does not read, is dropped after this. */
@@ -95,7 +96,7 @@ static void on_order_done(void *userdata, const OrderResult *results, size_t n, 
 {
         Client *client = userdata;
         json_t *runners = json_array();
-        int code = 0;
+        int code = EXIT_DONE;
 
         client->order = NULL;
         for (size_t i = 0; runners && i < n; i++) {
@@ -110,7 +111,7 @@ static void client_check_wait(Client *client)
 {
         int code = manager_readiness(client->control->manager, client->request.names);
 
-        if (code != 75)
+        if (code != EXIT_AGAIN)
                 client_answer(client, json_pack("{s:i, s:[]}", "code", code, "runners"));
 }
 
@@ -121,7 +122,7 @@ static void client_status(Client *client)
 
         if (manager_status(client->control->manager, &text) >= 0)
                 (void)json_read_own(text, strlen(text), CONTROL_REPLY_MAX, &status);
-        client_answer(client, status ? json_pack("{s:i, s:o}", "code", 0, "status", status) : NULL);
+        client_answer(client, status ? json_pack("{s:i, s:o}", "code", EXIT_DONE, "status", status) : NULL);
 }
 
 /* ---- requests ---- */
@@ -133,7 +134,7 @@ static void client_order(Client *client)
                 client->control->manager, &client->request.order, on_order_done, client, &client->order, &why);
 
         if (r < 0)
-                client_refuse(client, r == -ENOENT ? 2 : 1, why ? why : strerror(-r));
+                client_refuse(client, r == -ENOENT ? EXIT_USAGE : EXIT_FAILED, why ? why : strerror(-r));
 }
 
 static void client_request(Client *client)
@@ -144,7 +145,8 @@ static void client_request(Client *client)
         /* From now on only a hang-up is listened for. */
         (void)sd_event_source_set_io_events(client->io_source, 0);
         if (r < 0) {
-                client_refuse(client, r == -ENOMEM ? 1 : 2, r == -ENOMEM ? strerror(-r) : "that is no request");
+                client_refuse(client, r == -ENOMEM ? EXIT_FAILED : EXIT_USAGE,
+                        r == -ENOMEM ? strerror(-r) : "that is no request");
                 return;
         }
         switch (client->request.verb) {
@@ -159,7 +161,7 @@ static void client_request(Client *client)
                 client_check_wait(client);
                 break;
         case CONTROL_UNKNOWN:
-                client_refuse(client, 2, "this agent does not know that command");
+                client_refuse(client, EXIT_USAGE, "this agent does not know that command");
                 break;
         }
 }

@@ -11,6 +11,7 @@
 
 #include "agent/clone.h"
 #include "agent/control.h"
+#include "agent/core/exit-code.h"
 #include "agent/hook.h"
 #include "agent/host/notice.h"
 #include "agent/host/systemd.h"

@@ -107,5 +107,5 @@ int manager_readiness(Manager *m, char *const *names)
                 else
                         waiting++;
         }
-        return waiting > 0 ? 75 : refused > 0 ? 77 : 0;
+        return waiting > 0 ? EXIT_AGAIN : refused > 0 ? EXIT_REFUSED : EXIT_DONE;
 }

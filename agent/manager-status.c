@@ -137,6 +137,6 @@ int manager_on_changed(sd_event_source *source, void *userdata)
         if (m->stopping && !leave_is_open(m->leave) && roster_stopped(m->roster))
                 return manager_end_stop(m);
         if (m->options.once && m->n_orders == 0)
-                return sd_event_exit(m->event, 0);
+                return sd_event_exit(m->event, EXIT_DONE);
         return 0;
 }

@@ -33,7 +33,7 @@ int manager_end_stop(Manager *m)
                 m->gone = notices_would_tell(m->notices);
                 notices_tell_gone(m->notices, on_cloud_told, m);
         }
-        return !m->telling && leave_may_exit(m->leave) ? sd_event_exit(m->event, 0) : 0;
+        return !m->telling && leave_may_exit(m->leave) ? sd_event_exit(m->event, EXIT_DONE) : 0;
 }
 
 static int on_stop_overdue(sd_event_source *source, uint64_t usec, void *userdata)
@@ -41,7 +41,7 @@ static int on_stop_overdue(sd_event_source *source, uint64_t usec, void *userdat
         Manager *m = userdata;
 
         log_warning(m->log, NULL, "Stopping took longer than it may; what is not done stays in the state");
-        return sd_event_exit(m->event, 0);
+        return sd_event_exit(m->event, EXIT_DONE);
 }
 
 static void bound_stop(Manager *m, uint64_t deadline_usec)

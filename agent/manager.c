@@ -321,7 +321,7 @@ int manager_run(Manager *m)
                 r = control_new(m->event, m->log, m, m->config->runtime_dir, &m->control, &why);
         if (r < 0) {
                 log_error(m->log, NULL, "Failed to start: %s", why ? why : strerror(-r));
-                return 1;
+                return EXIT_FAILED;
         }
         r = entries_watch(m->entries, entries_changed, m);
         if (r < 0)
@@ -337,7 +337,7 @@ int manager_run(Manager *m)
         r = sd_event_loop(m->event);
         if (r < 0) {
                 log_error(m->log, NULL, "The event loop failed: %s", strerror(-r));
-                return 1;
+                return EXIT_FAILED;
         }
         return r;
 }
@@ -346,7 +346,7 @@ static int on_pass_overdue(sd_event_source *source, uint64_t usec, void *userdat
 {
         Manager *m = userdata;
 
-        return sd_event_exit(m->event, 75);
+        return sd_event_exit(m->event, EXIT_AGAIN);
 }
 
 int manager_pass(Manager *m, const OrderRequest *request, OrderDone done, void *userdata, char **reterr)
@@ -354,7 +354,7 @@ int manager_pass(Manager *m, const OrderRequest *request, OrderDone done, void *
         int r = manager_order(m, request, done, userdata, NULL, reterr);
 
         if (r == -ENOENT)
-                return 2;
+                return EXIT_USAGE;
         if (r >= 0 && request->timeout_usec != USEC_INFINITY)
                 r = sd_event_add_time_relative(m->event, &m->stop_timer_source, CLOCK_BOOTTIME, request->timeout_usec,
                         10 * USEC_PER_MSEC, on_pass_overdue, m);
@@ -366,5 +366,5 @@ int manager_pass(Manager *m, const OrderRequest *request, OrderDone done, void *
         }
         if (!*reterr && asprintf(reterr, "Failed to act: %s", strerror(-r)) < 0)
                 *reterr = NULL;
-        return 1;
+        return EXIT_FAILED;
 }

@@ -41,5 +41,6 @@ int manager_order(
 /* `status --json` now. */
 int manager_status(Manager *manager, char **ret);
 
-/* Whether every runner that NAMES selects is enrolled (0), or all others are refused (77); 75: neither yet. */
+/* Whether every runner that NAMES selects is enrolled (EXIT_DONE), or all others are refused (EXIT_REFUSED);
+ * EXIT_AGAIN: neither yet. */
 int manager_readiness(Manager *manager, char *const *names);

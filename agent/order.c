@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/core/exit-code.h"
 #include "config/value.h"
 
 struct Order {
@@ -19,20 +20,6 @@ struct Order {
         OrderDone done;
         void *userdata;
 };
-
-int exit_code_worse(int a, int b)
-{
-        static const int order[] = {0, 1, 75, 77, 78};
-        size_t rank_a = 1, rank_b = 1;
-
-        for (size_t i = 0; i < ELEMENTS(order); i++) {
-                if (order[i] == a)
-                        rank_a = i;
-                if (order[i] == b)
-                        rank_b = i;
-        }
-        return rank_a >= rank_b ? a : b;
-}
 
 static int add(Order *order, const char *name)
 {
@@ -143,10 +130,10 @@ void order_settle(Order *order, Roster *roster)
                 order->answered[i] = true;
                 order->n_answered++;
                 if (order->command != COMMAND_DEREGISTER) {
-                        order->results[i].code = 1;
+                        order->results[i].code = EXIT_FAILED;
                         (void)replace_string(&order->results[i].message, "the agent is leaving");
                 } else if (runner && lifecycle_record(runner_lifecycle(runner))->n_debts > 0) {
-                        order->results[i].code = 75;
+                        order->results[i].code = EXIT_AGAIN;
                         (void)replace_string(
                                 &order->results[i].message, "withdrawn here, but GitLab could not be told");
                 }

@@ -50,6 +50,3 @@ bool order_complete(Order *order, const Roster *roster);
 
 /* Nobody waits for it any more. */
 void order_detach(Order *order);
-
-/* Of several codes 78 wins over 77 over 75 over 1 over 0. */
-int exit_code_worse(int a, int b);

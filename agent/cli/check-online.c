@@ -9,7 +9,6 @@
 #include "agent/host/machine.h"
 #include "agent/http.h"
 #include "agent/neighbour.h"
-#include "agent/order.h"
 #include "agent/secret-reader.h"
 
 /* One question at a time, as a person reads the answers in order: each runs the loop until its answer is there. */
@@ -86,24 +85,6 @@ static int ask(Check *check, const RunnerConfig *runner, Call call, const CallAr
         return r < 0 ? r : check->error;
 }
 
-static int judgement_exit(const Judgement *j)
-{
-        switch (j->verdict) {
-        case VERDICT_ALIVE:
-                return EXIT_DONE;
-        case VERDICT_DEAD:
-                return EXIT_REFUSED;
-        case VERDICT_PERMANENT:
-                return j->refused_by_net ? EXIT_FAILED : EXIT_REFUSED;
-        case VERDICT_AMBIGUOUS:
-        case VERDICT_WAIT:
-                return EXIT_AGAIN;
-        case _VERDICT_MAX:
-                break;
-        }
-        return EXIT_FAILED;
-}
-
 static int check_server(Check *check, const RunnerConfig *runner)
 {
         const CallArguments arguments = {.timeout_usec = runner->timeout_usec};
@@ -118,7 +99,7 @@ static int check_server(Check *check, const RunnerConfig *runner)
                 (void)printf("%s: url: %s answers as a GitLab that is well\n", runner->name, runner->url);
         else
                 (void)printf("%s: url: %s: %s\n", runner->name, runner->url, words);
-        return judgement_exit(&check->judgement);
+        return judgement_code(&check->judgement);
 }
 
 /* A token that may create runners and nothing else is refused a list, but known. The words are the OAuth layer's
@@ -145,7 +126,7 @@ static int check_access_token(Check *check, const RunnerConfig *runner)
                 return EXIT_DONE;
         }
         (void)printf("%s: access_token: %s\n", runner->name, j->message ? j->message : "it was refused");
-        return judgement_exit(j);
+        return judgement_code(j);
 }
 
 static int check_token(Check *check, const RunnerConfig *runner)

@@ -8,18 +8,10 @@
 #include <stdio.h>
 
 #include "agent/base/log.h"
+#include "agent/core/exit-code.h"
 #include "agent/core/lifecycle.h"
 #include "config/config.h"
 #include "config/mistakes.h"
-
-typedef enum ExitCode {
-        EXIT_DONE = 0,
-        EXIT_FAILED = 1,
-        EXIT_USAGE = 2,
-        EXIT_AGAIN = 75,   /* GitLab could not be reached, or asked us to come back: try again */
-        EXIT_REFUSED = 77, /* GitLab refused the token or the request */
-        EXIT_CONFIG = 78,  /* the configuration is wrong, missing or unreadable */
-} ExitCode;
 
 /* What stands before the command. All borrowed. */
 typedef struct CliContext {

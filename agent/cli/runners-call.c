@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "agent/cli/runners-token.h"
-#include "agent/order.h"
 
 const char *runner_text(int64_t id, char buffer[static RUNNER_TEXT_MAX])
 {

@@ -102,7 +102,7 @@ Action act_decide(Lifecycle *l)
 Action act_stopped(Lifecycle *l)
 {
         lifecycle_drop_secrets(l);
-        lifecycle_finish(l, l->command, 75, "the agent stops");
+        lifecycle_finish(l, l->command, EXIT_AGAIN, "the agent stops");
         l->outcome_ready = l->command_done;
         return act(l, ACTION_STOPPED, NULL);
 }
@@ -143,24 +143,6 @@ bool lifecycle_out_of_time(const Lifecycle *l)
 }
 
 /* ---- answers ---- */
-
-int judgement_code(const Judgement *j)
-{
-        switch (j->verdict) {
-        case VERDICT_ALIVE:
-                return 0;
-        case VERDICT_DEAD:
-                return 77;
-        case VERDICT_PERMANENT:
-                return j->refused_by_net ? 1 : 77;
-        case VERDICT_AMBIGUOUS:
-        case VERDICT_WAIT:
-                return 75;
-        case _VERDICT_MAX:
-                break;
-        }
-        return 1;
-}
 
 const char *judgement_words(const Judgement *j)
 {

@@ -149,7 +149,7 @@ static Action answer_is_create(Lifecycle *l)
         if (l->plan.flow == FLOW_ACCESS_TOKEN)
                 lifecycle_set_due(l, DUE_VERIFY, 0, "GitLab is to know this machine");
         else
-                lifecycle_finish(l, COMMAND_REGISTER, 0, NULL);
+                lifecycle_finish(l, COMMAND_REGISTER, EXIT_DONE, NULL);
         return enrol_done(l, NOTICE_REGISTERED);
 }
 
@@ -182,7 +182,7 @@ static Action answer_is_reset(Lifecycle *l)
         lifecycle_because(l, NULL);
         lifecycle_notice(l, NOTICE_ROTATED, "The token of runner %lld is rotated", (long long)l->record->runner_id);
         lifecycle_enter(l, RUNNER_STATE_REGISTERED);
-        lifecycle_finish(l, COMMAND_ROTATE, 0, NULL);
+        lifecycle_finish(l, COMMAND_ROTATE, EXIT_DONE, NULL);
         return act_decide(l);
 }
 
@@ -210,7 +210,8 @@ Action answer_apply(Lifecycle *l)
                 if (lifecycle_out_of_time(l) || (l->plan.once && ++l->answer_tries >= ANSWER_TRIES)) {
                         /* The journal keeps it. */
                         l->has_answer = false;
-                        lifecycle_finish(l, l->command, 1, "out of memory; the next start makes use of the answer");
+                        lifecycle_finish(
+                                l, l->command, EXIT_FAILED, "out of memory; the next start makes use of the answer");
                         return act_decide(l);
                 }
                 return act_sleep(l, l->plan.retry_min_usec, "memory", answer_rested);

@@ -201,7 +201,7 @@ static Action command_register(Lifecycle *l)
         Record *record = l->record;
 
         if (!l->plan.configured) {
-                lifecycle_finish(l, COMMAND_REGISTER, 1, "is not configured any more");
+                lifecycle_finish(l, COMMAND_REGISTER, EXIT_FAILED, "is not configured any more");
                 return act_decide(l);
         }
         if (lifecycle_working(l)) {
@@ -221,15 +221,15 @@ static Action command_register(Lifecycle *l)
 static Action command_rotate(Lifecycle *l)
 {
         if (!lifecycle_may_rotate(l, true)) {
-                lifecycle_finish(l, COMMAND_ROTATE, 1, "%s",
+                lifecycle_finish(l, COMMAND_ROTATE, EXIT_FAILED, "%s",
                         l->record->token ? "the token is shared with other hosts, which a rotation would lock out; "
                                            "set rotation = always if this host is to rotate it"
                                          : "is not enrolled, so it has no token to rotate");
                 return act_decide(l);
         }
         if (entries_foreign(l)) {
-                lifecycle_finish(
-                        l, COMMAND_ROTATE, 75, "config.toml holds another token, which GitLab has not judged yet");
+                lifecycle_finish(l, COMMAND_ROTATE, EXIT_AGAIN,
+                        "config.toml holds another token, which GitLab has not judged yet");
                 return act_decide(l);
         }
         if (!accepted(l) || l->rotate_asked)
@@ -246,8 +246,9 @@ static Action decide_command(Lifecycle *l)
         case COMMAND_VERIFY:
                 if (l->record->token)
                         return verify_start(l);
-                lifecycle_finish(l, COMMAND_VERIFY, l->record->state == RUNNER_STATE_REFUSED ? 77 : 1,
-                        "is not enrolled%s%s", l->reason ? ": " : "", l->reason ? l->reason : "");
+                lifecycle_finish(l, COMMAND_VERIFY,
+                        l->record->state == RUNNER_STATE_REFUSED ? EXIT_REFUSED : EXIT_FAILED, "is not enrolled%s%s",
+                        l->reason ? ": " : "", l->reason ? l->reason : "");
                 return act_decide(l);
         case COMMAND_ROTATE:
                 return command_rotate(l);
@@ -265,8 +266,8 @@ static void settle_command(Lifecycle *l)
 {
         if (!l->command_done || l->outcome_ready)
                 return;
-        if (l->outcome.code == 0 && l->entry_due && entries_foreign(l)) {
-                l->outcome.code = 75;
+        if (l->outcome.code == EXIT_DONE && l->entry_due && entries_foreign(l)) {
+                l->outcome.code = EXIT_AGAIN;
                 (void)replace_string(
                         &l->outcome.message, "config.toml holds another token, which GitLab has not judged yet");
         }

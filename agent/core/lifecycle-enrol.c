@@ -24,7 +24,7 @@ Action enrol_no_memory(Lifecycle *l)
 {
         lifecycle_because(l, "out of memory");
         lifecycle_set_due(l, DUE_ENROL, l->plan.retry_max_usec, "retry_max");
-        lifecycle_finish(l, COMMAND_REGISTER, 1, "out of memory");
+        lifecycle_finish(l, COMMAND_REGISTER, EXIT_FAILED, "out of memory");
         return act_decide(l);
 }
 
@@ -140,7 +140,7 @@ static Action adopt_doubtful(Lifecycle *l, const Candidate *c)
         lifecycle_set_due(l, DUE_VERIFY,
                 schedule_proof(&l->random, record, l->plan.removed_after_usec, l->now.realtime_usec),
                 "removed_after");
-        lifecycle_finish(l, COMMAND_REGISTER, 77,
+        lifecycle_finish(l, COMMAND_REGISTER, EXIT_REFUSED,
                 "%s; it is left alone. Remove the entry to enrol anew at once; a running agent does so after "
                 "removed_after",
                 words);
@@ -162,13 +162,14 @@ static Action adopt_failed(Lifecycle *l)
                 /* Only a person enrols it anew. */
                 if (!l->plan.reregister && l->command != COMMAND_REGISTER)
                         return enrol_refused(
-                                l, 77, record->reason ? record->reason : "GitLab does not know the token");
+                                l, EXIT_REFUSED, record->reason ? record->reason : "GitLab does not know the token");
                 if (!lifecycle_proven_dead(l)) {
                         record->state = RUNNER_STATE_REGISTERED;
                         l->save_due = true;
                         lifecycle_enter(l, RUNNER_STATE_DOUBTFUL);
                         lifecycle_set_due(l, DUE_VERIFY, 0, "removed_after");
-                        lifecycle_finish(l, COMMAND_REGISTER, 77, "GitLab does not know the token; it is left alone");
+                        lifecycle_finish(l, COMMAND_REGISTER, EXIT_REFUSED,
+                                "GitLab does not know the token; it is left alone");
                         return act_decide(l);
                 }
         }
@@ -197,7 +198,7 @@ static Action adopt_judged(Lifecycle *l, const Event *event)
         lifecycle_set_verify_interval(l);
         /* What works comes first; whether another was configured meanwhile is asked next. */
         lifecycle_set_due(l, DUE_SOURCE, 0, "adopted");
-        lifecycle_finish(l, COMMAND_REGISTER, 0, NULL);
+        lifecycle_finish(l, COMMAND_REGISTER, EXIT_DONE, NULL);
         return enrol_done(l, NOTICE_ADOPTED);
 }
 
@@ -236,7 +237,7 @@ static Action enrol_verified(Lifecycle *l, const Event *event)
         const Candidate c = {.token = l->trial};
 
         if (j->verdict == VERDICT_DEAD)
-                return enrol_refused(l, 77,
+                return enrol_refused(l, EXIT_REFUSED,
                         "GitLab does not know the configured authentication_token (unknown, expired or removed)");
         if (j->verdict != VERDICT_ALIVE) {
                 enrol_again(l, j);
@@ -248,7 +249,7 @@ static Action enrol_verified(Lifecycle *l, const Event *event)
         (void)replace_string(&record->source_digest, l->trial_digest);
         lifecycle_set_never(l, DUE_SOURCE);
         lifecycle_set_verify_interval(l);
-        lifecycle_finish(l, COMMAND_REGISTER, 0, NULL);
+        lifecycle_finish(l, COMMAND_REGISTER, EXIT_DONE, NULL);
         return enrol_done(l, NOTICE_REGISTERED);
 }
 
@@ -266,7 +267,7 @@ Action prepare_failed(Lifecycle *l, const Event *event)
         lifecycle_set_due(l, DUE_ENROL,
                 schedule_backoff(&l->random, l->attempt, l->plan.retry_min_usec, l->plan.retry_max_usec),
                 "retry_min to retry_max");
-        lifecycle_finish(l, COMMAND_REGISTER, 1, "%s", words);
+        lifecycle_finish(l, COMMAND_REGISTER, EXIT_FAILED, "%s", words);
         return act_decide(l);
 }
 
@@ -285,11 +286,12 @@ static Action enrol_with_secret(Lifecycle *l, const Event *event)
         if (event->error == -ENOMEM)
                 return enrol_no_memory(l);
         if (event->error < 0)
-                return enrol_refused(l, 78, event->message ? event->message : "the token's source can't be read");
+                return enrol_refused(
+                        l, EXIT_CONFIG, event->message ? event->message : "the token's source can't be read");
         const char *complaint = token_complaint(event->secret);
         if (complaint) {
                 lifecycle_because(l, "the token's source gives no token: it %s", complaint);
-                return enrol_refused(l, 78, l->reason ? l->reason : "the token's source gives no token");
+                return enrol_refused(l, EXIT_CONFIG, l->reason ? l->reason : "the token's source gives no token");
         }
         if (l->plan.flow != FLOW_AUTHENTICATION_TOKEN) {
                 l->secret = secret_free(l->secret);
@@ -370,7 +372,7 @@ Action enrol_source(Lifecycle *l)
                 lifecycle_set_due(l, DUE_ENROL, usec_add(wait, random_below(&l->random, wait / 10 + 1)),
                         "refused_retry, as two answers in a row were lost");
                 lifecycle_because(l, "%s", words);
-                lifecycle_finish(l, COMMAND_REGISTER, 75, "%s", words);
+                lifecycle_finish(l, COMMAND_REGISTER, EXIT_AGAIN, "%s", words);
                 return act_decide(l);
         }
         return act_send(l, CALL_PROBE, (CallArguments){}, probe_judged);

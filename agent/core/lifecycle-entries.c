@@ -201,7 +201,7 @@ static Action entry_again(Lifecycle *l, const Judgement *j)
         uint64_t wait = judgement_wait(l, j, l->attempt, &rule);
         lifecycle_set_due(l, DUE_ENTRIES, wait, rule);
         lifecycle_because(l, "%s", judgement_words(j));
-        lifecycle_finish(l, COMMAND_REGISTER, 75, "%s", judgement_words(j));
+        lifecycle_finish(l, COMMAND_REGISTER, EXIT_AGAIN, "%s", judgement_words(j));
         return act_decide(l);
 }
 

@@ -3,6 +3,7 @@
 /* What the files of the lifecycle share: the struct, and the ways to end a step. A step is a function that takes the
  * result of the action before it and returns the next action; the function in `then` is where the runner stands. */
 
+#include "agent/core/exit-code.h"
 #include "agent/core/lifecycle.h"
 
 typedef Action (*Step)(Lifecycle *l, const Event *event);
@@ -182,8 +183,7 @@ void lifecycle_hear(Lifecycle *l, const Judgement *j);
  * nothing was told yet. A clock that is set meanwhile does not move it. */
 uint64_t lifecycle_server_now(const Lifecycle *l);
 
-/* The exit code that a judgement other than ALIVE stands for. */
-int judgement_code(const Judgement *j);
+/* Why, for a person; never NULL. */
 const char *judgement_words(const Judgement *j);
 
 /* Which wait a judgement asks for after ATTEMPT tries; *ret_rule names it. */

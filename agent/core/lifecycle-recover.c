@@ -10,12 +10,12 @@ static Action recover_anew(Lifecycle *l)
         Record *record = l->record;
 
         if (l->plan.flow == FLOW_AUTHENTICATION_TOKEN)
-                return enrol_refused(l, 77,
+                return enrol_refused(l, EXIT_REFUSED,
                         "GitLab does not know the token any more, and the configured authentication_token is no "
                         "newer; "
                         "put a new one into its source");
         if (!l->plan.reregister)
-                return enrol_refused(l, 77,
+                return enrol_refused(l, EXIT_REFUSED,
                         "The runner was removed from GitLab, and on_removed = disable; `register` enrols it anew");
         if (lifecycle_reset_open(l)) {
                 if (record->ours)

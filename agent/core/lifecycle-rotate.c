@@ -37,7 +37,7 @@ static Action reset_unclear(Lifecycle *l, const Judgement *j)
                 record->token_expires_at_usec = 0;
         }
         if (j->no_route)
-                lifecycle_finish(l, COMMAND_ROTATE, 75, "this GitLab has no call to rotate a token");
+                lifecycle_finish(l, COMMAND_ROTATE, EXIT_AGAIN, "this GitLab has no call to rotate a token");
         lifecycle_set_due(l, DUE_VERIFY, 0, "after a reset that was not answered well");
         return act_decide(l);
 }
@@ -72,7 +72,7 @@ static Action reset_prepared(Lifecycle *l, const Event *event)
                 const Judgement local = {.verdict = VERDICT_AMBIGUOUS, .message = (char *)event_words(event)};
 
                 rotate_later(l, &local);
-                lifecycle_finish(l, COMMAND_ROTATE, 1, "%s", event_words(event));
+                lifecycle_finish(l, COMMAND_ROTATE, EXIT_FAILED, "%s", event_words(event));
         }
         if (event->error < 0 || l->stopping)
                 return act_decide(l);

@@ -105,10 +105,10 @@ static void finish_commands(Lifecycle *l, const Judgement *j)
 
         if (j->verdict == VERDICT_ALIVE) {
                 lifecycle_hand_over_once(l);
-                lifecycle_finish(l, COMMAND_VERIFY, 0, NULL);
-                lifecycle_finish(l, COMMAND_REGISTER, 0, NULL);
+                lifecycle_finish(l, COMMAND_VERIFY, EXIT_DONE, NULL);
+                lifecycle_finish(l, COMMAND_REGISTER, EXIT_DONE, NULL);
                 if (l->rotate_asked)
-                        lifecycle_finish(l, COMMAND_ROTATE, 75,
+                        lifecycle_finish(l, COMMAND_ROTATE, EXIT_AGAIN,
                                 "GitLab did not rotate the token, which still works; try again");
                 return;
         }
@@ -116,7 +116,8 @@ static void finish_commands(Lifecycle *l, const Judgement *j)
         lifecycle_finish(l, COMMAND_REGISTER, code,
                 j->verdict == VERDICT_DEAD ? "GitLab does not know the token (%s); it is left alone" : "%s", words);
         /* A token that nobody has heard of yet may have killed the old one: that is no refusal. */
-        lifecycle_finish(l, COMMAND_ROTATE, l->rotate_asked && l->rotate_lost && code == 77 ? 75 : code,
+        lifecycle_finish(l, COMMAND_ROTATE,
+                l->rotate_asked && l->rotate_lost && code == EXIT_REFUSED ? EXIT_AGAIN : code,
                 l->rotate_asked ? "whether the token was rotated is not known: %s"
                                 : "the token is not rotated while it is in doubt: %s",
                 words);

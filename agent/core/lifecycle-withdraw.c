@@ -49,7 +49,7 @@ static Action withdraw_told(Lifecycle *l, const Event *event)
 static Action withdraw_listed(Lifecycle *l, const Event *event)
 {
         lifecycle_notice(l, NOTICE_TROUBLE, "%s", event_words(event));
-        lifecycle_finish(l, COMMAND_DEREGISTER, 1, "%s", event_words(event));
+        lifecycle_finish(l, COMMAND_DEREGISTER, EXIT_FAILED, "%s", event_words(event));
         return debts_start(l);
 }
 
@@ -122,7 +122,7 @@ Action withdraw_start(Lifecycle *l)
         if (r < 0) {
                 /* Forgetting it now would lose its token. */
                 lifecycle_enter(l, record->state);
-                lifecycle_finish(l, COMMAND_DEREGISTER, 1, "what is owed can't be kept: %s",
+                lifecycle_finish(l, COMMAND_DEREGISTER, EXIT_FAILED, "what is owed can't be kept: %s",
                         r == -ENOMEM ? "out of memory" : "too much is owed already");
                 return act_decide(l);
         }

@@ -75,9 +75,9 @@ void lifecycle_finish(Lifecycle *l, Command command, int code, const char *forma
 
 void lifecycle_spoil(Lifecycle *l, const char *words)
 {
-        if (!l->command_done || l->outcome_ready || l->outcome.code != 0)
+        if (!l->command_done || l->outcome_ready || l->outcome.code != EXIT_DONE)
                 return;
-        l->outcome.code = 1;
+        l->outcome.code = EXIT_FAILED;
         (void)replace_string(&l->outcome.message, words);
 }
 

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "agent/core/endpoint.h"
+#include "agent/core/exit-code.h"
 #include "agent/core/json.h"
 #include "agent/core/reply-json.h"
 #include "agent/core/text.h"
@@ -432,6 +433,24 @@ static int judge_http(const Facts *f, Judgement *j)
         }
         apply_rules(f, j);
         return j->verdict == VERDICT_ALIVE ? 0 : explain(f, j);
+}
+
+int judgement_code(const Judgement *j)
+{
+        switch (j->verdict) {
+        case VERDICT_ALIVE:
+                return EXIT_DONE;
+        case VERDICT_DEAD:
+                return EXIT_REFUSED;
+        case VERDICT_PERMANENT:
+                return j->refused_by_net ? EXIT_FAILED : EXIT_REFUSED;
+        case VERDICT_AMBIGUOUS:
+        case VERDICT_WAIT:
+                return EXIT_AGAIN;
+        case _VERDICT_MAX:
+                break;
+        }
+        return EXIT_FAILED;
 }
 
 int verdict_judge(Call call, const Reply *reply, Now now, Judgement *ret)

@@ -45,6 +45,9 @@ typedef struct Judgement {
 int verdict_judge(Call call, const Reply *reply, Now now, Judgement *ret);
 void judgement_done(Judgement *judgement);
 
+/* The ExitCode of a command that came to this. */
+int judgement_code(const Judgement *judgement);
+
 /* A server that says "in three days" is not obeyed to the letter: people fix throttles within the hour. */
 #define VERDICT_WAIT_MAX_USEC USEC_PER_HOUR
 
