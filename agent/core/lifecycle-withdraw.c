@@ -72,9 +72,6 @@ static Action withdraw_noted(Lifecycle *l, const Event *event)
                 l->save_due = true;
                 return withdraw_listed(l, event);
         }
-        /* Without memory to note it there is nothing to remove it by, and gitlab-runner is told all the same. */
-        if (l->record->n_leftovers == 0)
-                return act_tell(l, withdraw_told);
         return act_remove_entry(l, &l->record->leftovers[l->record->n_leftovers - 1], withdraw_unlisted);
 }
 
@@ -107,18 +104,32 @@ static void withdraw_rotated(Lifecycle *l, const char *reason)
         }
 }
 
+/* Both or nothing: without the debt the token would be lost, and without the other its entry stand there for ever. */
+static int withdraw_note(Lifecycle *l, const char *reason)
+{
+        Record *record = l->record;
+        const Secret *listed = entries_listed(l);
+        int r = record_add_leftover(record, record->url, listed ? listed : record->token);
+
+        if (r < 0)
+                return r;
+        r = lifecycle_owe(l, &l->plan.target, reason);
+        if (r < 0)
+                record_remove_leftover(record, record->n_leftovers - 1);
+        return r;
+}
+
 Action withdraw_start(Lifecycle *l)
 {
         Record *record = l->record;
-        bool had_token = record->token != NULL;
-        bool own = record->ours || record->manager_ours;
-        const Secret *listed = entries_listed(l);
+        bool owed = record->token && (record->ours || record->manager_ours);
         const char *why = l->stopping ? "the host stops" : "deregistered";
 
         lifecycle_enter(l, RUNNER_STATE_WITHDRAWING);
         l->withdraw_tries = WITHDRAW_TRIES;
         l->stop_debts_tried = l->stopping;
-        int r = lifecycle_owe(l, &l->plan.target, why);
+        /* Noted before it is tried: the power may go, or the file refuse. */
+        int r = owed ? withdraw_note(l, why) : 0;
         if (r < 0) {
                 /* Forgetting it now would lose its token. */
                 lifecycle_enter(l, record->state);
@@ -127,18 +138,15 @@ Action withdraw_start(Lifecycle *l)
                 return act_decide(l);
         }
         withdraw_reset_lost(l);
-        /* Noted with the debt, before it is tried: the power may go, or the file refuse. */
-        if (had_token && own) {
-                lifecycle_leave_entry(l, record->url, listed ? listed : record->token);
+        if (owed)
                 withdraw_rotated(l, why);
-        }
         lifecycle_forget_runner(l);
         record->state = RUNNER_STATE_WITHDRAWN;
         (void)replace_string(&record->reason, l->stopping ? "withdrawn, as the agent was stopped"
                                               : l->command == COMMAND_DEREGISTER
                                                       ? "withdrawn by command"
                                                       : "another runner of this host lives under its token");
-        if (had_token && own)
+        if (owed)
                 return act_save(l, withdraw_noted);
         return debts_payable(l) ? debts_start(l) : withdraw_end(l, 0, NULL);
 }
