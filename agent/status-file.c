@@ -6,8 +6,6 @@
 #include "agent/base/file.h"
 #include "agent/version.h"
 
-#define NEXT_ACTION_MAX 96
-
 /* Everything but `next_action` is borrowed from the runner. */
 static int fill(Runner *runner, Now now, RunnerStatus *status)
 {

@@ -55,11 +55,6 @@ Store *store_free(Store *store)
         return NULL;
 }
 
-const char *store_path(const Store *store)
-{
-        return store->folder->path;
-}
-
 static int store_failure(const Store *store, char **reterr, int error, const char *verb, const char *name)
 {
         return file_failure(reterr, error, verb, store->folder->path, name);

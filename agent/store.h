@@ -15,9 +15,6 @@ int store_open(Disk *disk, const char *state_dir, Store **ret, char **reterr);
 Store *store_free(Store *store);
 DEFINE_CLEANUP(Store, store_free)
 
-/* The folder, for messages; valid as long as STORE. */
-const char *store_path(const Store *store);
-
 /* Takes the lock of the folder for as long as the store lives, and removes temp files that a crash left there.
  * -EBUSY: another agent has it; its pid, where it can be told, is in *ret_pid (0: unknown). */
 int store_lock(Store *store, pid_t *ret_pid, char **reterr);

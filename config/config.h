@@ -48,10 +48,6 @@ typedef enum ConfigTermination {
         CONFIG_TERMINATION_AZURE = 1 << 3,
 } ConfigTermination;
 
-const char *config_deregister_on_to_string(ConfigDeregisterOn value);
-const char *config_rotation_to_string(ConfigRotation value);
-const char *config_on_removed_to_string(ConfigOnRemoved value);
-
 /* One runner. Shared: the manager may keep the one of a former configuration until its runner is withdrawn. */
 typedef struct RunnerConfig {
         unsigned n_refs;

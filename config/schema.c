@@ -214,21 +214,6 @@ const SchemaRow *config_schema_find(SchemaSection section, const char *key)
         return NULL;
 }
 
-const char *config_deregister_on_to_string(ConfigDeregisterOn value)
-{
-        return (unsigned)value < _CONFIG_DEREGISTER_ON_MAX ? deregister_on_choices[value] : NULL;
-}
-
-const char *config_rotation_to_string(ConfigRotation value)
-{
-        return (unsigned)value < _CONFIG_ROTATION_MAX ? rotation_choices[value] : NULL;
-}
-
-const char *config_on_removed_to_string(ConfigOnRemoved value)
-{
-        return (unsigned)value < _CONFIG_ON_REMOVED_MAX ? on_removed_choices[value] : NULL;
-}
-
 /* Keys are shorter; the rest of a longer word changes no order among them. */
 #define WORD_MAX 40
 

@@ -1,6 +1,6 @@
 #pragma once
 
-/* Every setting there is, in one table: readers, checks, manual, completions and messages all go by its rows. */
+/* Every setting there is, in one table: readers, checks and messages all go by its rows. */
 
 #include <stddef.h>
 #include <stdint.h>

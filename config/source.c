@@ -21,11 +21,6 @@ static const char *const kinds[] = {
 };
 static_assert(ELEMENTS(kinds) == _SECRET_SOURCE_KIND_MAX, "every kind has a name");
 
-const char *secret_source_kind_to_string(SecretSourceKind kind)
-{
-        return (unsigned)kind < _SECRET_SOURCE_KIND_MAX ? kinds[kind] : NULL;
-}
-
 /* Arguments of a program may be secret as well. */
 static void wipe_list(char **list)
 {

@@ -55,9 +55,6 @@ DEFINE_CLEANUP(SecretSource, secret_source_free)
 int secret_source_copy(const SecretSource *source, SecretSource **ret);
 bool secret_source_equal(const SecretSource *a, const SecretSource *b);
 
-/* The kind's prefix without colon ("file"), "literal" for the token itself. */
-const char *secret_source_kind_to_string(SecretSourceKind kind);
-
 /* A name for messages: "file:/etc/token", "credential:x", "env:X", "exec:/bin/x" (no arguments: they may hold a
  * secret), "the token in the configuration". Returns 0 or -ENOMEM. */
 int secret_source_describe(const SecretSource *source, char **ret);

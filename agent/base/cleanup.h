@@ -74,4 +74,3 @@ static inline int take_fd(int *fd)
 
 #define _printf_(format, first) __attribute__((__format__(__printf__, format, first)))
 #define _unused_                __attribute__((__unused__))
-#define _nodiscard_             __attribute__((__warn_unused_result__))

@@ -331,8 +331,3 @@ int url_join(const char *url, const char *path, char **ret)
         *ret = joined;
         return 0;
 }
-
-int url_api_base(const char *url, char **ret)
-{
-        return url_join(url, "/api/v4/", ret);
-}

@@ -30,9 +30,6 @@ bool url_equal(const char *a, const char *b);
 /* Orders urls so that equal ones are neighbours. */
 int url_compare(const char *a, const char *b);
 
-/* The url with PATH (which begins with a slash) behind its end. As url_api_base(). */
+/* The url with PATH (which begins with a slash) behind its end, `https://host/sub` + `/api/v4/`. Caller frees *ret.
+ * -EINVAL where url_check() says so, -ENOMEM. */
 int url_join(const char *url, const char *path, char **ret);
-
-/* The base that API paths are appended to, `https://host/sub/api/v4/`. Caller frees *ret. -EINVAL where url_check()
- * says so, -ENOMEM. */
-int url_api_base(const char *url, char **ret);

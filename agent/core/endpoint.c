@@ -269,14 +269,6 @@ const Endpoint *endpoint_get(EndpointId id)
         return &endpoints[id];
 }
 
-const Endpoint *endpoint_find(const char *name)
-{
-        for (size_t i = 0; i < ELEMENTS(endpoints); i++)
-                if (strcmp(endpoints[i].name, name) == 0)
-                        return &endpoints[i];
-        return NULL;
-}
-
 const Parameter *endpoint_parameter(const Endpoint *endpoint, const char *name)
 {
         for (const Parameter *p = endpoint->parameters; p->name; p++)

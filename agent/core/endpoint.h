@@ -138,9 +138,6 @@ typedef struct Endpoint {
 /* Never NULL for a valid ID. */
 const Endpoint *endpoint_get(EndpointId id);
 
-/* The row named NAME ("list", "reset_by_id" …), or NULL. */
-const Endpoint *endpoint_find(const char *name);
-
 /* The row's parameter NAME, or NULL. */
 const Parameter *endpoint_parameter(const Endpoint *endpoint, const char *name);
 

@@ -8,43 +8,6 @@
 #include "agent/core/entry-key.h"
 #include "agent/core/token.h"
 
-bool entry_time_is_zero(const struct timespec *t)
-{
-        return t->tv_sec == ENTRY_TIME_ZERO_SEC && t->tv_nsec == 0;
-}
-
-const char *entry_problem_to_string(unsigned problem)
-{
-        switch (problem) {
-        case ENTRY_PROBLEM_NAME_TYPE:
-                return "'name' is no text, gitlab-runner refuses the whole file";
-        case ENTRY_PROBLEM_URL_TYPE:
-                return "'url' is no text, gitlab-runner refuses the whole file";
-        case ENTRY_PROBLEM_ID_TYPE:
-                return "'id' is no integer, gitlab-runner refuses the whole file";
-        case ENTRY_PROBLEM_TOKEN_TYPE:
-                return "'token' is no text, gitlab-runner refuses the whole file";
-        case ENTRY_PROBLEM_OBTAINED_TYPE:
-                return "'token_obtained_at' is no time, gitlab-runner refuses the whole file";
-        case ENTRY_PROBLEM_EXPIRES_TYPE:
-                return "'token_expires_at' is no time, gitlab-runner refuses the whole file";
-        case ENTRY_PROBLEM_EXECUTOR_TYPE:
-                return "'executor' is no text, gitlab-runner refuses the whole file";
-        case ENTRY_PROBLEM_TOKEN_BLANK:
-                return "'token' is missing or blank, gitlab-runner skips the entry";
-        case ENTRY_PROBLEM_KEY_TWICE:
-                return "a key is there in two spellings, of which gitlab-runner takes a random one";
-        case ENTRY_PROBLEM_REFERENCE:
-                return "'url' or 'token' holds a '$', which gitlab-runner expands from its own environment";
-        case ENTRY_PROBLEM_TIME_LOCAL:
-                return "a time has no offset, gitlab-runner takes it in its local zone";
-        case ENTRY_PROBLEM_RUNNERS_TWICE:
-                return "'runners' is there in two spellings, of which gitlab-runner takes a random one";
-        default:
-                return NULL;
-        }
-}
-
 const char *entry_key_to_string(EntryKey key)
 {
         static const char *const names[_ENTRY_KEY_MAX] = {

@@ -46,9 +46,6 @@ typedef enum EntryProblem {
         ENTRY_PROBLEM_RUNNERS_TWICE = 1U << 11,
 } EntryProblem;
 
-#define ENTRY_PROBLEMS_FATAL 0x7FU
-#define _ENTRY_PROBLEM_MAX   12
-
 typedef struct Entry {
         size_t index; /* among all entries of the file, from 0 */
         size_t line;  /* of its header, from 1 */
@@ -71,12 +68,6 @@ typedef struct EntryList {
         int64_t concurrent;
         unsigned problems; /* of all entries together */
 } EntryList;
-
-/* Is t the zero time? */
-bool entry_time_is_zero(const struct timespec *t);
-
-/* A sentence for one bit of EntryProblem, without its full stop; NULL for anything else. */
-const char *entry_problem_to_string(unsigned problem);
 
 /* Reads every entry of the n bytes of a config.toml. Nothing in the list borrows from data. -EBADMSG and *reterr if
  * the file is not TOML 1.1 or `runners` is no list of tables; -ENOMEM. reterr may be NULL. */

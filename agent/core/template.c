@@ -67,11 +67,6 @@ static const Executor *find_executor(const char *name)
         return NULL;
 }
 
-bool template_executor_is_known(const char *executor)
-{
-        return find_executor(executor);
-}
-
 static int fail_at(const Merge *m, const TomlValue *value, const char *text)
 {
         size_t line, column;

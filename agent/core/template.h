@@ -8,9 +8,6 @@
 #include "agent/base/secret.h"
 #include "agent/core/toml.h"
 
-/* Is this an executor gitlab-runner has? */
-bool template_executor_is_known(const char *executor);
-
 /* Makes the body of a new `[[runners]]` entry: TOML text of plain keys and `[runners.…]` tables, to be handed to
  * EntryEdit.template_body. Identity keys (name url id token and its times, executor) are not in it; they are the
  * entry's own.

@@ -1,6 +1,5 @@
 #include "agent/core/token.h"
 
-#include <ctype.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,46 +99,6 @@ bool token_looks_like(const char *word, size_t size)
                         return true;
         }
         return starts_with_type(word, size) && size >= 3 + 16;
-}
-
-/* Cuts off the prefixes that gitlab-runner cuts off (helpers/shorten_token.go). */
-static void skip_prefixes(const char **text, size_t *size)
-{
-        size_t n = 0;
-
-        if (starts_with(*text, *size, PREFIX_CREATED)) {
-                n = strlen(PREFIX_CREATED);
-                if (starts_with_type(*text + n, *size - n))
-                        n += 3;
-        } else if (starts_with_type(*text, *size))
-                n = 3;
-        else if (starts_with(*text, *size, PREFIX_REGISTERED))
-                n = strlen(PREFIX_REGISTERED);
-
-        if (starts_with(*text + n, *size - n, "glcbt-"))
-                n += strlen("glcbt-");
-        if (starts_with(*text + n, *size - n, "GR") && *size - n >= 9) {
-                size_t digits = 0;
-
-                while (digits < 7 && isxdigit((unsigned char)(*text)[n + 2 + digits]))
-                        digits++;
-                if (digits == 7)
-                        n += 9;
-        }
-        *text += n;
-        *size -= n;
-}
-
-const char *token_shorten(const Secret *token, char buffer[static TOKEN_SHORT_MAX])
-{
-        const char *text = secret_data(token);
-        size_t size = secret_size(token);
-
-        if (token_complaint(token))
-                size = 0;
-        skip_prefixes(&text, &size);
-        (void)snprintf(buffer, TOKEN_SHORT_MAX, "%.*s…", size < 16 ? 0 : 8, text);
-        return buffer;
 }
 
 int token_digest(const Secret *token, char **ret)

@@ -30,11 +30,5 @@ const char *token_complaint(const Secret *token);
  * text of strangers: rather once too often. */
 bool token_looks_like(const char *word, size_t size);
 
-#define TOKEN_SHORT_MAX 24
-
-/* The token as gitlab-runner shows it (helpers/shorten_token.go): prefixes off, 8 characters and an ellipsis; of
- * tokens shorter than 16 bytes nothing is shown. Returns BUFFER. */
-const char *token_shorten(const Secret *token, char buffer[static TOKEN_SHORT_MAX]);
-
 /* SHA-256 of the token under a fixed purpose, as hex: tells "another value" without keeping the value. */
 int token_digest(const Secret *token, char **ret);

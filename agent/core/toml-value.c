@@ -251,24 +251,6 @@ bool toml_value_equal(const TomlValue *a, const TomlValue *b)
         return false;
 }
 
-const char *toml_type_to_string(TomlType type)
-{
-        static const char *const names[_TOML_TYPE_MAX] = {
-                [TOML_TYPE_STRING] = "string",
-                [TOML_TYPE_INTEGER] = "integer",
-                [TOML_TYPE_FLOAT] = "float",
-                [TOML_TYPE_BOOLEAN] = "boolean",
-                [TOML_TYPE_DATETIME] = "datetime",
-                [TOML_TYPE_DATETIME_LOCAL] = "local datetime",
-                [TOML_TYPE_DATE_LOCAL] = "local date",
-                [TOML_TYPE_TIME_LOCAL] = "local time",
-                [TOML_TYPE_ARRAY] = "array",
-                [TOML_TYPE_TABLE] = "table",
-        };
-
-        return (unsigned)type < _TOML_TYPE_MAX ? names[type] : NULL;
-}
-
 int toml_error_set(TomlError *error, int r, size_t line, size_t column, const char *format, ...)
 {
         if (error) {

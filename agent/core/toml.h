@@ -188,8 +188,6 @@ TomlValue *toml_value_first(const TomlValue *value);
  * equal to NaN. */
 bool toml_value_equal(const TomlValue *a, const TomlValue *b);
 
-const char *toml_type_to_string(TomlType type);
-
 /* The point in time, local types read as UTC. Only for types with a date. */
 struct timespec toml_date_to_timespec(const TomlDate *date);
 

@@ -14,7 +14,6 @@ struct Poller {
         Transfer *transfer;
         uint64_t started_usec;
         unsigned n_failures;
-        bool stopped;
 };
 
 static uint64_t boottime(void)
@@ -27,7 +26,7 @@ static uint64_t boottime(void)
 
 static void plan(Poller *p)
 {
-        if (p->stopped || p->transfer)
+        if (p->transfer)
                 return;
         (void)sd_event_source_set_time(p->timer_source, notice_poll_at(p->started_usec, boottime(), p->n_failures));
         (void)sd_event_source_set_enabled(p->timer_source, SD_EVENT_ONESHOT);
@@ -53,7 +52,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         _cleanup_(request_done) Request request = {};
         PollerTurn turn = POLLER_ASK;
 
-        if (p->stopped || p->transfer)
+        if (p->transfer)
                 return 0;
         int r = p->spec.build(p->spec.userdata, &request, &turn);
         if (r >= 0 && turn == POLLER_SKIP)
@@ -100,15 +99,6 @@ void poller_kick(Poller *p)
 {
         if (p)
                 plan(p);
-}
-
-void poller_stop(Poller *p)
-{
-        if (!p)
-                return;
-        p->stopped = true;
-        p->transfer = transfer_cancel(p->transfer);
-        (void)sd_event_source_set_enabled(p->timer_source, SD_EVENT_OFF);
 }
 
 int metadata_request(const char *method, const char *path, const char *header, uint64_t timeout_usec, Request *ret)

@@ -33,9 +33,6 @@ DEFINE_CLEANUP(Poller, poller_free)
 /* Asks again now, or a second after the last time. */
 void poller_kick(Poller *poller);
 
-/* Never asks again. */
-void poller_stop(Poller *poller);
-
 /* Makes a request to a metadata service: METHOD (static) of PATH, copied, with an optional header line, likewise. */
 int metadata_request(const char *method, const char *path, const char *header, uint64_t timeout_usec, Request *ret);
 

@@ -285,7 +285,8 @@ static void test_endpoints(void **state)
         for (int i = 0; i < _ENDPOINT_MAX; i++) {
                 const Endpoint *e = endpoint_get((EndpointId)i);
 
-                assert_ptr_equal(endpoint_find(e->name), e);
+                for (int k = 0; k < i; k++)
+                        assert_string_not_equal(endpoint_get((EndpointId)k)->name, e->name);
                 assert_non_null(e->help);
                 assert_true(e->success >= 200 && e->success < 300);
                 /* Every part of the path has its parameter, and every parameter of the path its part. */
@@ -301,7 +302,6 @@ static void test_endpoints(void **state)
                                 assert_non_null(endpoint_parameter(e, p->excludes));
                 }
         }
-        assert_null(endpoint_find("nothing"));
 
         /* What only the command line asks for. */
         static char *several[] = {(char *)"a b", (char *)"c&d", NULL};

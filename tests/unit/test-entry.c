@@ -51,7 +51,7 @@ static void test_read(void **state)
         assert_int_equal(a->obtained_at.tv_sec, 1787393472);
         assert_int_equal(a->obtained_at.tv_nsec, 500000000);
         assert_true(a->has_expires_at);
-        assert_true(entry_time_is_zero(&a->expires_at));
+        assert_int_equal(a->expires_at.tv_sec, ENTRY_TIME_ZERO_SEC);
         assert_int_equal(a->problems, 0);
 
         assert_int_equal(b->index, 1);
@@ -59,7 +59,7 @@ static void test_read(void **state)
         assert_null(b->name);
         assert_null(b->token);
         assert_false(b->has_expires_at);
-        assert_true(entry_time_is_zero(&b->expires_at));
+        assert_int_equal(b->expires_at.tv_sec, ENTRY_TIME_ZERO_SEC);
         assert_int_equal(b->problems, ENTRY_PROBLEM_TOKEN_BLANK);
         assert_int_equal(list->problems, ENTRY_PROBLEM_TOKEN_BLANK);
 }
@@ -106,9 +106,6 @@ static void test_problems(void **state)
                 if (list->entries[0].problems != cases[i].problems)
                         fail_msg("%s: %#x", cases[i].line, list->entries[0].problems);
         }
-        for (unsigned i = 0; i < _ENTRY_PROBLEM_MAX; i++)
-                assert_non_null(entry_problem_to_string(1U << i));
-        assert_null(entry_problem_to_string(1U << _ENTRY_PROBLEM_MAX));
 }
 
 static void test_not_a_list(void **state)
@@ -470,7 +467,7 @@ static void test_files_change(void **state)
                         assert_true(secret_equal(entry->token, token));
                         assert_int_equal(entry->id, id);
                         assert_int_equal(entry->obtained_at.tv_sec, some_time.tv_sec);
-                        assert_true(entry->has_expires_at && entry_time_is_zero(&entry->expires_at));
+                        assert_true(entry->has_expires_at && entry->expires_at.tv_sec == ENTRY_TIME_ZERO_SEC);
                 }
 
                 _cleanup_secret_ Secret *again = edit_all(new, &all, ENTRY_OUTCOME_UNCHANGED);

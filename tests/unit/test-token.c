@@ -100,38 +100,6 @@ static void test_complaints(void **state)
         secret_free(token);
 }
 
-static void test_shorten(void **state)
-{
-        static const struct {
-                const char *token;
-                const char *text;
-        } rows[] = {
-                {"glrt-abcdefghij0123456789", "abcdefgh…"},
-                {"glrt-t1_abcdefghij0123456789", "abcdefgh…"},
-                {"t3_abcdefghij0123456789", "abcdefgh…"},
-                {"glrtr-abcdefghij0123456789", "abcdefgh…"},
-                {"glrtr-t1_abcdefghij0123456789", "t1_abcde…"},
-                {"abcdefghij0123456789", "abcdefgh…"},
-                {"GR1348941abcdefghij0123456789", "abcdefgh…"},
-                {"glcbt-abcdefghij0123456789", "abcdefgh…"},
-                {"acme-glrt-abcdefghij0123456789", "acme-glr…"},
-                /* Of a short one eight characters would be too much. */
-                {"glrt-t1_abcdefghij01234", "…"},
-                {"abcdefghij01234", "…"},
-                {"glrt-", "…"},
-                {"", "…"},
-                {"abcdefghij0123456789\x1b[2J", "…"},
-        };
-
-        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                Secret *token = make(rows[i].token);
-                char buffer[TOKEN_SHORT_MAX];
-
-                assert_string_equal(token_shorten(token, buffer), rows[i].text);
-                secret_free(token);
-        }
-}
-
 /* Kept in state files: the same for ever. */
 static void test_digest(void **state)
 {
@@ -192,7 +160,6 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_kinds),
                 cmocka_unit_test(test_complaints),
-                cmocka_unit_test(test_shorten),
                 cmocka_unit_test(test_digest),
                 cmocka_unit_test(test_clean),
         };

@@ -226,15 +226,15 @@ static void test_normalize(void **state)
         assert_false(url_equal("https://x", NULL));
 }
 
-static void test_api_base(void **state)
+static void test_join(void **state)
 {
         _cleanup_free_ char *plain = NULL, *deep = NULL, *bad = NULL;
 
-        assert_int_equal(url_api_base("https://gitlab.example.com/", &plain), 0);
+        assert_int_equal(url_join("https://gitlab.example.com/", "/api/v4/", &plain), 0);
         assert_string_equal(plain, "https://gitlab.example.com/api/v4/");
-        assert_int_equal(url_api_base("http://[::1]:3000/sub/ci//", &deep), 0);
+        assert_int_equal(url_join("http://[::1]:3000/sub/ci//", "/api/v4/", &deep), 0);
         assert_string_equal(deep, "http://[::1]:3000/sub/api/v4/");
-        assert_int_equal(url_api_base("https://a@b", &bad), -EINVAL);
+        assert_int_equal(url_join("https://a@b", "/api/v4/", &bad), -EINVAL);
         assert_null(bad);
 }
 
@@ -248,7 +248,7 @@ int main(void)
                 cmocka_unit_test(test_identity),
                 cmocka_unit_test(test_proxies),
                 cmocka_unit_test(test_normalize),
-                cmocka_unit_test(test_api_base),
+                cmocka_unit_test(test_join),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
