@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import invariants
 from points import Point
-from points_scenarios import TOKEN_OF_OTHERS, Command, Outcome, Place, Scenario, at_rest
+from points_scenarios import TOKEN_OF_OTHERS, Command, Outcome, Scenario, Stage, at_rest
 
 DONE, FAILED, AGAIN, REFUSED, CONFIG = 0, 1, 75, 77, 78
 
@@ -40,7 +40,7 @@ class Verdict:
     said: str = ""
 
 
-def explains(place: Place, point: Point, outcome: Outcome) -> bool:
+def explains(place: Stage, point: Point, outcome: Outcome) -> bool:
     """Whether a line says why, and of what: the path, or one that leads through it or beside it, or the host."""
     name, what = point.deed.rstrip("+"), place.real_path(outcome.hit.what if outcome.hit else point.call.what)
     reasons = [os.strerror(point.errno or 0).lower(), *WORDS.get(name, [])]
@@ -61,7 +61,7 @@ def of_talk(point: Point) -> bool:
     return what.startswith(FOR_TALK) or not what and point.call.name in ("socket", "epoll_ctl", "getrandom", "poll")
 
 
-def check_code(place: Place, point: Point, outcome: Outcome) -> list[str]:
+def check_code(place: Stage, point: Point, outcome: Outcome) -> list[str]:
     if outcome.hung:
         return ["it hangs"]
     if point.kind == "killed":
@@ -82,7 +82,7 @@ def check_code(place: Place, point: Point, outcome: Outcome) -> list[str]:
     return []
 
 
-def check_words(place: Place, point: Point, outcome: Outcome) -> list[str]:
+def check_words(place: Stage, point: Point, outcome: Outcome) -> list[str]:
     """A command that failed says what it tried, on what, and why."""
     if point.kind not in ("error", "lasting") or outcome.code == DONE or outcome.number or outcome.hung:
         return []
@@ -97,13 +97,25 @@ def check_words(place: Place, point: Point, outcome: Outcome) -> list[str]:
     return [] if explains(place, point, outcome) else ["it does not say what failed, where, and why"]
 
 
-def check_at_once(place: Place, outcome: Outcome, outlines: set[str | None], tokens: set[str]) -> list[str]:
+def check_at_once(place: Stage, outcome: Outcome, outlines: set[str | None], tokens: set[str]) -> list[str]:
     return [*invariants.torn(place.toml(), place.outline(), outlines, tokens | {TOKEN_OF_OTHERS}),
             *invariants.state_parses(place.states()), *invariants.silent(outcome.said, tokens)]
 
 
-def mend(place: Place, scenario: Scenario) -> tuple[list[str], bool, str]:
-    """The same again, without a fault; and where that is not enough by itself, an agent until it rests."""
+def mend(place: Stage, scenario: Scenario) -> tuple[list[str], bool, str]:
+    """The same again, without a fault; and where that is not enough by itself, an agent until it rests. Once for each way in
+    which a scenario can be left."""
+    left = f"{scenario.name} {place.left()}"
+    if left in place.mended:
+        return [], place.mended[left], ""
+    problems, healed, said = run_clean(place, scenario)
+    problems += invariants.strays(place.names_of_files())
+    if not problems:
+        place.mended[left] = healed
+    return problems, healed, said
+
+
+def run_clean(place: Stage, scenario: Scenario) -> tuple[list[str], bool, str]:
     done = place.clean(scenario.clean_command)
     said, problems = done.stdout + done.stderr, []
     if done.returncode == DONE:
@@ -122,7 +134,7 @@ def mend(place: Place, scenario: Scenario) -> tuple[list[str], bool, str]:
     return look(place, scenario), False, said
 
 
-def all_of(place: Place) -> list[dict]:
+def all_of(place: Stage) -> list[dict]:
     with open(os.path.join(place.host.runtime_dir, "status.json"), encoding="utf-8") as f:
         return json.load(f)["runners"]
 
@@ -131,14 +143,20 @@ def rests(runner: dict) -> bool:
     return at_rest(runner) and all(debt["kind"] == "orphan" for debt in runner["debts"])
 
 
-def look(place: Place, scenario: Scenario) -> list[str]:
+def look(place: Stage, scenario: Scenario) -> list[str]:
+    left = f"{scenario.name} {place.left()}"
+    if left in place.looked:
+        return []
     done = place.clean("status", "--json")
     if done.returncode != DONE:
         return [f"status fails: {done.stderr}"]
-    return scenario.end_of(place, json.loads(done.stdout))
+    problems = scenario.end_of(place, json.loads(done.stdout))
+    if not problems:
+        place.looked.add(left)
+    return problems
 
 
-def try_point(place: Place, scenario: Scenario, point: Point, outlines: set[str | None]) -> Verdict:
+def try_point(place: Stage, scenario: Scenario, point: Point, outlines: set[str | None]) -> Verdict:
     verdict = Verdict(point.name, point.kind)
     begin = time.monotonic()
     before = scenario.beginning(place)
@@ -156,7 +174,6 @@ def try_point(place: Place, scenario: Scenario, point: Point, outlines: set[str 
         verdict.problems += [f"done, it says: {problem}" for problem in look(place, scenario)]
     verdict.absorbed = done and outcome.settled and point.kind != "killed"
     problems, verdict.healed, said = mend(place, scenario)
-    problems += invariants.strays(place.names_of_files())
     verdict.problems += [f"after a clean run: {problem}" for problem in problems]
     verdict.said += "--- then\n" + said
     verdict.problems += invariants.silent(said, {*canaries, *place.secrets()})

@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import stat
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.environ.get("SOURCE_DIR") or os.path.dirname(os.path.dirname(HERE))
-sys.path[:0] = [os.path.join(TOP, "tests", "integration"), os.path.join(TOP, "tests", "gitlab")]
+import invariants
+from place import TOP, Beginning, Place
+from points import Call, Point, points_of, read_call
 
-import invariants  # noqa: E402
-from client import GitLab  # noqa: E402
-from host import Agent, Host, Watch  # noqa: E402
-from points import Call, Point, points_of, read_call  # noqa: E402
+from client import GitLab
+from host import Agent, Host, Watch
 
 INJECT = os.path.join(os.environ.get("BUILD_DIR") or os.path.join(TOP, "build", "gcc"), "tests", "faults", "inject")
 
@@ -72,68 +67,23 @@ class Outcome:
     calls: list[Call] = field(default_factory=list)
 
 
-@dataclass
-class Beginning:
-    files: dict[str, tuple[bytes, int]]
-    folders: set[str]
-    world: dict[str, Any]
-    tokens: set[str]
-
-
-class Place:
-    """A GitLab and a host of a worker's own."""
+class Stage(Place):
+    """A GitLab and a host of a worker's own, and the tracer before the program."""
 
     def __init__(self) -> None:
         self.stack = contextlib.ExitStack()
-        self.gitlab = self.stack.enter_context(GitLab(tls=True))
-        self.host = self.stack.enter_context(Host(self.gitlab))
+        super().__init__(self.stack.enter_context(GitLab(tls=True)), self.stack.enter_context(Host()))
+        self.host.gitlab = self.gitlab
         self.report = os.path.join(self.host.path, "report")
         # A search for leaks can't be done under a tracer.
         if "ASAN_OPTIONS" in self.host.environment:
             self.host.environment["ASAN_OPTIONS"] += ":detect_leaks=0"
-        self.beginnings: dict[str, Beginning] = {}
-        self.folders = [os.path.dirname(self.host.config_toml), self.host.state_dir, self.host.runtime_dir]
         self.names = {os.path.dirname(self.gitlab.ca_file or "/nowhere"): "TLS", self.host.path: "HOST"}
+        self.looked: set[str] = set()    # the ways to be left in which all was as it must be
+        self.mended: dict[str, bool] = {}            # and those that a clean run made well, or an agent (False)
 
     def close(self) -> None:
         self.stack.close()
-
-    def wipe(self) -> None:
-        for folder in self.folders:
-            shutil.rmtree(folder, ignore_errors=True)
-        os.mkdir(self.folders[0], 0o700)
-
-    def keep(self) -> Beginning:
-        files, folders = {}, set()
-        for top in [*self.folders, self.host.secrets]:
-            for folder, _, names in os.walk(top):
-                folders.add(folder)
-                for name in names:
-                    path = os.path.join(folder, name)
-                    mode = os.lstat(path).st_mode
-                    if stat.S_ISREG(mode) and name != "status.json":
-                        with open(path, "rb") as f:
-                            files[path] = (f.read(), mode & 0o777)
-        with open(self.host.config, "rb") as f:
-            files[self.host.config] = (f.read(), 0o600)
-        tokens = {runner["token"] for runner in self.gitlab.runners()}
-        tokens |= {entry["token"] for entry in invariants.entries_of(self.toml() or "")}
-        return Beginning(files, folders, self.gitlab.world(), tokens)
-
-    def put_back(self, beginning: Beginning) -> None:
-        self.wipe()
-        for folder in sorted(beginning.folders):
-            os.makedirs(folder, 0o700, exist_ok=True)
-        for path, (content, mode) in beginning.files.items():
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as f:
-                f.write(content)
-        self.gitlab.restore(beginning.world)
-
-    def toml(self) -> str | None:
-        try:
-            return self.host.toml_text()
-        except FileNotFoundError:
-            return None
 
     def outline(self) -> str | None:
         """config.toml without what differs from place to place."""
@@ -152,9 +102,6 @@ class Place:
                     with open(os.path.join(self.host.state_dir, name), encoding="utf-8", errors="replace") as f:
                         found[name] = f.read()
         return found
-
-    def names_of_files(self) -> list[str]:
-        return [name for folder in self.folders[:2] if os.path.isdir(folder) for name in os.listdir(folder)]
 
     def secrets(self) -> set[str]:
         """All tokens that there are now."""
@@ -234,23 +181,23 @@ class Scenario:
     runners = ["build-1"]
     clean_command = "register"
 
-    def begin(self, place: Place) -> None:
+    def begin(self, place: Stage) -> None:
         """Makes the beginning."""
 
-    def run(self, place: Place, point: Point | None = None) -> Outcome:
+    def run(self, place: Stage, point: Point | None = None) -> Outcome:
         raise NotImplementedError
 
-    def end_of(self, place: Place, status: dict[str, Any]) -> list[str]:
+    def end_of(self, place: Stage, status: dict[str, Any]) -> list[str]:
         """Whether all is as it must be once this has come to its end."""
         return invariants.enrolled(self.runners, place.gitlab.runners(), place.toml() or "", status)
 
     # Shared
 
-    def configure(self, place: Place, **agent: str) -> None:
+    def configure(self, place: Stage, **agent: str) -> None:
         place.host.configure(agent={**SETTINGS, **agent}, access_token="owner", runner_type="group_type",
                              group_id=place.gitlab.ids["group"], timeout="3s")
 
-    def beginning(self, place: Place) -> Beginning:
+    def beginning(self, place: Stage) -> Beginning:
         if self.name not in place.beginnings:
             place.wipe()
             place.gitlab.reset()
@@ -263,7 +210,7 @@ class Scenario:
         place.put_back(place.beginnings[self.name])
         return place.beginnings[self.name]
 
-    def points(self, place: Place) -> tuple[list[Point], set[str | None]]:
+    def points(self, place: Stage) -> tuple[list[Point], set[str | None]]:
         """All points, and the outlines that config.toml has on the way."""
         self.beginning(place)
         before = place.outline()
@@ -282,7 +229,7 @@ class Command(Scenario):
     """A command by itself."""
     word = ""
 
-    def run(self, place: Place, point: Point | None = None) -> Outcome:
+    def run(self, place: Stage, point: Point | None = None) -> Outcome:
         return place.command(self.word, point)
 
 
@@ -293,17 +240,17 @@ class Register(Command):
 class Rotate(Command):
     name = word = clean_command = "rotate"
 
-    def begin(self, place: Place) -> None:
+    def begin(self, place: Stage) -> None:
         self.must(place.clean("register"))
 
 
 class Deregister(Command):
     name = word = clean_command = "deregister"
 
-    def begin(self, place: Place) -> None:
+    def begin(self, place: Stage) -> None:
         self.must(place.clean("register"))
 
-    def end_of(self, place: Place, status: dict[str, Any]) -> list[str]:
+    def end_of(self, place: Stage, status: dict[str, Any]) -> list[str]:
         return invariants.gone(self.runners, place.gitlab.runners(), place.toml(), OTHER, status)
 
 
@@ -311,14 +258,14 @@ class Running(Scenario):
     """An agent that is stopped in the end."""
     counted_from_signal = 0
 
-    def settled(self, place: Place, agent: Agent) -> bool:
+    def settled(self, place: Stage, agent: Agent) -> bool:
         found = [agent.runner(name) for name in self.runners]
         return all(at_rest(runner) and all(debt["kind"] == "orphan" for debt in runner["debts"]) for runner in found)
 
-    def first(self, place: Place) -> None:
+    def first(self, place: Stage) -> None:
         """What happens between the agent's start and its signal."""
 
-    def run(self, place: Place, point: Point | None = None) -> Outcome:
+    def run(self, place: Stage, point: Point | None = None) -> Outcome:
         outcome, unsettled = Outcome(), ""
         how = ["--on-signal"] if self.counted_from_signal else ["--from", AFTER_LOADER]
         place.host.wrapper = place.wrapper(point, *how)
@@ -350,7 +297,7 @@ class StartAfterLostCreate(Running):
     """Killed while GitLab made the runner: the answer is lost, the runner is there."""
     name = "start-create"
 
-    def begin(self, place: Place) -> None:
+    def begin(self, place: Stage) -> None:
         place.gitlab.fault(operation="create", kind="act_then_hang")
         with place.agent() as agent:
             place.gitlab.wait_faults()
@@ -363,7 +310,7 @@ class StartAfterAnsweredReset(Running):
     """Killed once the new token was journalled, before it was anywhere else."""
     name = "start-reset"
 
-    def begin(self, place: Place) -> None:
+    def begin(self, place: Stage) -> None:
         self.must(place.clean("register"))
         before = place.keep()
         calls = place.command("rotate").calls
@@ -379,7 +326,7 @@ class StartWithDebt(Running):
     """Withdrawn while GitLab was down: it still has the runner."""
     name = "start-debt"
 
-    def begin(self, place: Place) -> None:
+    def begin(self, place: Stage) -> None:
         self.must(place.clean("register"))
         place.gitlab.down()
         self.must(place.clean("deregister"), 75)
@@ -392,13 +339,13 @@ class Reload(Running):
     runners = ["build-1", "build-2"]
     counted_from_signal = signal.SIGHUP
 
-    def begin(self, place: Place) -> None:
+    def begin(self, place: Stage) -> None:
         self.must(place.clean("register"))
 
-    def first(self, place: Place) -> None:
+    def first(self, place: Stage) -> None:
         place.host.configure(name="build-2", append=True, registration_token="group", timeout="3s")
 
-    def settled(self, place: Place, agent: Agent) -> bool:
+    def settled(self, place: Stage, agent: Agent) -> bool:
         if "keeping the old" in agent.output():
             return at_rest(agent.runner("build-1"))
         return all(at_rest(agent.runner(name)) for name in self.runners)
@@ -409,13 +356,13 @@ class Stop(Running):
     clean_command = "deregister"
     counted_from_signal = signal.SIGTERM
 
-    def configure(self, place: Place, **agent: str) -> None:
+    def configure(self, place: Stage, **agent: str) -> None:
         super().configure(place, deregister_on="stop")
 
-    def begin(self, place: Place) -> None:
+    def begin(self, place: Stage) -> None:
         self.must(place.clean("register"))
 
-    def end_of(self, place: Place, status: dict[str, Any]) -> list[str]:
+    def end_of(self, place: Stage, status: dict[str, Any]) -> list[str]:
         return invariants.gone(self.runners, place.gitlab.runners(), place.toml(), OTHER, status)
 
 

@@ -9,82 +9,91 @@
 
 import collections
 import multiprocessing
+import multiprocessing.util
 import os
-import subprocess
+import random
 import sys
 import time
+import traceback
 
 import alloc
+from alloc_scenes import SCENES, calls_of, play
+from alloc_stage import Broken, Stage
 from client import GitLab
 
-# They wait more than they work.
-WORKERS = 4
+# They wait as long as they work.
+WORKERS = int(os.environ.get("TESTS_FAULTS_JOBS") or 2 * (os.cpu_count() or 1))
 SAMPLE = {alloc.MEMORY: 8, alloc.FILES: 4, alloc.LIBRARY: 4}
-# An agent's points last seconds, as it tries again in its time.
+# An agent's points last longer, as it tries again in its time.
 SLOW = {"reload": 2, "start": 2}
-gitlab: GitLab
+stage: Stage
 
 
 def begin() -> None:
-    global gitlab
-    gitlab = GitLab().start()
+    global stage
+    stage = Stage(GitLab().start())
+    multiprocessing.util.Finalize(None, stage.close, exitpriority=1)
 
 
 def find(job: tuple[str, str]) -> list[alloc.Point]:
-    return alloc.points_of(gitlab, *job)
+    scene, kind = job
+    calls = calls_of(stage, scene, kind)
+    points = alloc.points_of(scene, kind, calls)
+    if not alloc.LONG and points:
+        points = alloc.sample(points, SAMPLE[kind] // SLOW.get(scene, 1))
+        points += [point for point in alloc.kept(scene, kind, calls) if point not in points]
+    return points
 
 
-def attempt(point: alloc.Point) -> tuple[alloc.Point, str, int | None]:
-    for _ in range(2):
-        try:
-            stage = alloc.play(gitlab, point)
-            return point, "", stage.code
-        except alloc.Broken as broken:
-            return point, str(broken), None
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-    return point, why, None
+def attempt(point: alloc.Point) -> tuple[alloc.Point, str, int | None, bool, float]:
+    started, why, mended = time.monotonic(), "", False
+    try:
+        mended = play(stage, point)
+    except Broken as broken:
+        why = str(broken)
+    except Exception:
+        why = traceback.format_exc()
+    return point, why, stage.code, mended, time.monotonic() - started
 
 
 def place_of(point: alloc.Point) -> str:
     """The function of ours whose call failed."""
-    if not point.place:
-        return ""
-    done = subprocess.run(["addr2line", "-f", "-s", "-e", alloc.FAULTY, point.place], capture_output=True, text=True, check=False)
-    return f" [{point.call} at {' '.join(done.stdout.split())}]"
+    return f" [{point.call} at {alloc.functions_at([point.place])[0]}]" if point.place else ""
+
+
+def choose(pool, words: list[str]) -> list[alloc.Point]:
+    if words and "#" in words[0]:
+        return [alloc.parse_point(word) for word in words]
+    scenes = [word for word in words if word in SCENES] or SCENES
+    kinds = [word for word in words if word in alloc.KINDS] or alloc.KINDS
+    jobs = [(scene, kind) for scene in scenes for kind in kinds]
+    chosen = [point for points in pool.imap(find, jobs) for point in points]
+    # One's waits lie beside another's work.
+    random.Random(alloc.SEED).shuffle(chosen)
+    return chosen
 
 
 def main() -> int:
-    words = sys.argv[1:]
-    begun, failed = time.monotonic(), 0
+    began, broken, mended = time.monotonic(), [], 0
+    codes: dict[tuple[str, str], collections.Counter[int]] = collections.defaultdict(collections.Counter)
+    spent = collections.Counter()
     with multiprocessing.Pool(WORKERS, begin) as pool:
-        if words and "#" in words[0]:
-            chosen = [alloc.parse_point(word) for word in words]
-        else:
-            scenes = [word for word in words if word in alloc.SCENES] or alloc.SCENES
-            kinds = [word for word in words if word in alloc.KINDS] or alloc.KINDS
-            jobs = [(scene, kind) for scene in scenes for kind in kinds]
-            chosen = []
-            for (scene, kind), points in zip(jobs, pool.imap(find, jobs)):
-                if points:
-                    chosen += alloc.sample(points, SAMPLE[kind] // SLOW.get(scene, 1))
-        found, broken = collections.Counter(), []
-        codes: dict[tuple[str, str], collections.Counter[int]] = collections.defaultdict(collections.Counter)
-        for point, why, code in pool.imap_unordered(attempt, chosen, chunksize=4):
-            found[point.scene, point.kind] += 1
+        for point, why, code, clean, seconds in pool.imap_unordered(attempt, choose(pool, sys.argv[1:])):
+            codes[point.scene, point.kind][code] += 1
+            spent[point.scene, point.kind] += seconds
+            mended += clean
             if why:
-                broken.append((point, why))
+                broken.append((point.scene, point.kind))
                 print(f"FAIL alloc/{point.name}: {' '.join(why.split())}{place_of(point)}; again: tests/faults/test_alloc.py '{point.name}'", flush=True)
-            else:
-                codes[point.scene, point.kind][code] += 1
-        wrong = {(point.scene, point.kind) for point, _ in broken}
-        for (scene, kind), n in sorted(found.items()):
-            if (scene, kind) not in wrong:
-                ends = ", ".join(f"{n} exit {code}" for code, n in sorted(codes[scene, kind].items()))
-                print(f"PASS alloc/{scene}/{kind}: {n} points ({ends})")
-        failed = len(broken)
-    print(f"{sum(found.values())} points, {failed} failed, {time.monotonic() - begun:.0f} s")
-    return 1 if failed else 0
+        pool.close()
+        pool.join()
+    for (scene, kind), ends in sorted(codes.items()):
+        if (scene, kind) not in broken:
+            said = ", ".join(f"{n} exit {code}" for code, n in sorted(ends.items()))
+            print(f"PASS alloc/{scene}/{kind}: {ends.total()} points ({said}), {spent[scene, kind] / ends.total() * 1000:.0f} ms each")
+    print(f"{sum(ends.total() for ends in codes.values())} points, {len(broken)} failed, {mended} ways to be left, "
+          f"{time.monotonic() - began:.0f} s")
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

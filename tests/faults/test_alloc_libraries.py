@@ -8,28 +8,37 @@
 
 import collections
 import multiprocessing
+import multiprocessing.util
 import os
 import random
 import re
 import signal
 import sys
 import time
+import traceback
 
 import alloc
+from alloc_scenes import SCENES as ALL_SCENES
+from alloc_scenes import begin as begin_scene
+from alloc_scenes import play
+from alloc_stage import Broken, Stage
+from case import DONE
 from client import GitLab
+from host import PROGRAM
 
 LIBRARY = os.path.join(alloc.BUILD, "tests", "faults", "wrap-library.so")
 SCENES = ("register", "rotate", "deregister", "start", "status", "runners-list")
-WORKERS = 3
+WORKERS = int(os.environ.get("TESTS_FAULTS_JOBS") or 2 * (os.cpu_count() or 1))
 SAMPLE = 14
 # In the long run: of each library's allocations in one scene at most so many, evenly.
 LONG_MAX = 400
-gitlab: GitLab
+stage: Stage
 
 
 def begin() -> None:
-    global gitlab
-    gitlab = GitLab(tls=True).start()
+    global stage
+    stage = Stage(GitLab(tls=True).start(), PROGRAM)
+    multiprocessing.util.Finalize(None, stage.close, exitpriority=1)
 
 
 def environment(trace: str, **more: str) -> dict[str, str]:
@@ -53,7 +62,9 @@ def scratch() -> str:
 def find(scene: str) -> list[alloc.Point]:
     """Each point's call is the library that asks, whatever that may be when it is its turn: threads make no order."""
     trace = scratch()
-    alloc.play(gitlab, alloc.Point(scene, alloc.MEMORY, 0, "", "ENOMEM"), environment(trace), alloc.PROGRAM, check=False)
+    begin_scene(stage, ALL_SCENES[scene])
+    stage.faults = environment(trace)
+    ALL_SCENES[scene].play(stage, False)
     found: dict[str, list[alloc.Point]] = collections.defaultdict(list)
     for n, _, library in read(trace):
         library = library.partition(".so")[0]
@@ -67,10 +78,10 @@ def find(scene: str) -> list[alloc.Point]:
     return chosen
 
 
-def end_of(stage: alloc.Stage) -> str:
+def end_of() -> str:
     if stage.code is None or stage.code < 0:
         return "died by " + signal.Signals(-(stage.code or -9)).name
-    if stage.code == alloc.DONE:
+    if stage.code == DONE:
         return "went on"
     return "said why" if re.search(r"(?i)memory", stage.output) else "failed in other words" if stage.output else "failed silently"
 
@@ -79,25 +90,29 @@ def attempt(point: alloc.Point) -> tuple[alloc.Point, str, str, str]:
     trace = scratch()
     faults = environment(trace, FAULT_AT=str(point.at)) | ({"FAULT_LASTING": "1"} if point.lasting else {})
     try:
-        stage = alloc.play(gitlab, point, faults, alloc.PROGRAM, tolerant=True)
-    except alloc.Broken as broken:
+        play(stage, point, faults, tolerant=True)
+    except Broken as broken:
         return point, str(broken), "", ""
-    except Exception as error:
-        return point, f"{type(error).__name__}: {error}", "", ""
+    except Exception:
+        return point, traceback.format_exc(), "", ""
     struck = read(trace)
-    return point, "", struck[0][2].partition(".so")[0] if struck else "", end_of(stage)
+    return point, "", struck[0][2].partition(".so")[0] if struck else "", end_of()
 
 
 def main() -> int:
     words, begun = sys.argv[1:], time.monotonic()
+    if "ASAN_OPTIONS" in os.environ:
+        print("SKIP alloc-libraries: a sanitizer's allocator stands before any that is preloaded")
+        return 0
     with multiprocessing.Pool(WORKERS, begin) as pool:
         if words and "#" in words[0]:
             chosen = [alloc.parse_point(word) for word in words]
         else:
             chosen = [point for points in pool.map(find, [s for s in SCENES if not words or s in words], 1) for point in points]
+            random.Random(alloc.SEED).shuffle(chosen)
         seen: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         done, failed = collections.Counter(), collections.Counter()
-        for point, why, library, end in pool.imap_unordered(attempt, chosen, chunksize=2):
+        for point, why, library, end in pool.imap_unordered(attempt, chosen):
             done[point.scene] += 1
             if why:
                 failed[point.scene] += 1
@@ -105,6 +120,8 @@ def main() -> int:
                       f"tests/faults/test_alloc_libraries.py '{point.name}'", flush=True)
             elif library:
                 seen[library][end] += 1
+        pool.close()
+        pool.join()
         for scene, n in sorted(done.items()):
             if not failed[scene]:
                 print(f"PASS alloc-libraries/{scene}: {n} points")

@@ -75,7 +75,23 @@ class Disks(Case):
     def configure(self, **agent):
         self.host.configure(agent={**FAST, "deregister_on": "never", **agent}, **self.by_access_token())
 
+    def agent_on(self, where: str):
+        """An agent that has enrolled and has nothing to do for an hour, with WHERE on a file system of its own."""
+        disk = self.at(where, Ext4)
+        self.configure(verify_interval="1h")
+        agent = self.start_agent()
+        agent.wait_quiet()
+        return disk, agent
+
     # --- what must hold
+
+    def refuses_to_rotate(self, reasons: str):
+        """Nothing is asked of GitLab that could not be kept."""
+        mark = self.gitlab.mark()
+        done = self.host.command("rotate")
+        self.assertEqual(done.returncode, FAILED, done.stderr + done.stdout)
+        self.assertRegex(done.stderr, reasons)
+        self.assertNotIn("reset", self.gitlab.operations(mark))
 
     def texts(self):
         found = ""
@@ -198,17 +214,10 @@ class Full(Disks):
         for where in ("state", "config"):
             with self.subTest(where=where):
                 self.fresh()
-                disk = self.at(where, Ext4)
-                self.configure(verify_interval="1h")
-                agent = self.start_agent()
-                agent.wait_quiet()
+                disk, agent = self.agent_on(where)
                 token = self.host.entry()["token"]
                 disk.fill(0)
-                mark = self.gitlab.mark()
-                done = self.host.command("rotate")
-                self.assertEqual(done.returncode, FAILED, done.stderr)
-                self.assertIn(NO_SPACE[0], done.stderr)
-                self.assertNotIn("reset", self.gitlab.operations(mark))
+                self.refuses_to_rotate(NO_SPACE[0])
                 self.assertEqual(self.host.entry()["token"], token)
                 disk.relieve()
                 self.run_command("rotate")
@@ -289,17 +298,10 @@ class Broken(Disks):
         for where in ("state", "config"):
             with self.subTest(where=where):
                 self.fresh()
-                disk = self.at(where, Ext4)
-                self.configure(verify_interval="1h")
-                agent = self.start_agent()
-                agent.wait_quiet()
+                disk, agent = self.agent_on(where)
                 token = self.host.entry()["token"]
                 disk.cut_off()
-                mark = self.gitlab.mark()
-                done = self.host.command("rotate")
-                self.assertEqual(done.returncode, FAILED, done.stderr)
-                self.assertRegex(done.stderr, "Input/output error|read-only|can't be read")
-                self.assertNotIn("reset", self.gitlab.operations(mark))
+                self.refuses_to_rotate("Input/output error|read-only|can't be read")
                 self.assertIsNone(agent.process.poll())
                 # As long as somebody has it open the kernel gives no other.
                 agent.stop()
@@ -312,13 +314,6 @@ class Broken(Disks):
 class Gone(Disks):
     """The file system is unmounted under a running agent (lazily: what is open stays so), or not there at the start."""
 
-    def agent_on(self, where):
-        disk = self.at(where, Ext4)
-        self.configure(verify_interval="1h")
-        agent = self.start_agent()
-        agent.wait_quiet()
-        return disk, agent
-
     def end(self, agent):
         self.assertEqual(agent.stop(), 0)
         self.run_command("register")
@@ -330,11 +325,7 @@ class Gone(Disks):
         disk, agent = self.agent_on("state")
         token = self.host.entry()["token"]
         disk.unmount(lazily=True)
-        mark = self.gitlab.mark()
-        done = self.host.command("rotate")
-        self.assertEqual(done.returncode, FAILED, done.stderr + done.stdout)
-        self.assertRegex(done.stderr, "state.*restart")
-        self.assertNotIn("reset", self.gitlab.operations(mark))
+        self.refuses_to_rotate("state.*restart")
         disk.mount()
         self.assertEqual(self.host.entry()["token"], token)
         self.end(agent)

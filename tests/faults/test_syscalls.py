@@ -26,7 +26,7 @@ from typing import Any
 
 from points import KINDS, Point
 from points_judge import Verdict, try_point
-from points_scenarios import INJECT, SCENARIOS, Place
+from points_scenarios import INJECT, SCENARIOS, Stage
 
 # Every default run takes so many of each scenario, always the same, and fresh ones for the rest of its time.
 FIXED_SEED, FIXED_EACH = 1, 7
@@ -53,7 +53,7 @@ Task = tuple[int, Point, set]
 
 
 def work(tasks: Any, results: Any) -> None:
-    place = Place()
+    place = Stage()
     try:
         while (task := tasks.get()) is not None:
             index, point, outlines = task
@@ -68,7 +68,7 @@ def work(tasks: Any, results: Any) -> None:
 
 
 def all_points() -> tuple[list[list[Point]], list[set]]:
-    place = Place()
+    place = Stage()
     try:
         pairs = [scenario.points(place) for scenario in SCENARIOS]
     finally:

@@ -7,14 +7,16 @@
  *   FAULT_AT       the call that fails, counted from 1; without it none does
  *   FAULT_ERRNO    the error's number (ENOMEM); 0: it is killed there
  *   FAULT_LASTING  set: that call and all of its kind after it, whatever their names
+ *   FAULT_HASTE    by how many times the waits are shorter than configured: whoever looks on has no hour
  *   FAULT_FROM     main (default), or reload: where counting begins
  *   FAULT_TRACE    a file that gets a line for each call counted: its number, its name, `!` where it failed, and the
- *                  place in the program it came from
+ *                  places in the program it came from, the innermost first
  *
  * A call that fails does nothing, as in the kernel; but close() closes. */
 
 #include <dirent.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <search.h>
@@ -42,6 +44,10 @@
 #include <yaml.h>
 
 #include "agent/manager.h"
+#include "config/load.h"
+
+/* Deeper below main() our code never is. */
+#define FRAMES_MAX 96
 
 enum {
         MEMORY,
@@ -62,7 +68,7 @@ static struct {
         FILE *trace;
 } faults;
 
-extern const char __executable_start;
+extern const char __executable_start, etext;
 
 FILE *__real_fopen64(const char *path, const char *mode);
 
@@ -85,6 +91,22 @@ __attribute__((constructor)) static void begin(void)
                 faults.trace = __real_fopen64(trace, "ae");
 }
 
+/* The way from main() to a call: the program's own return addresses, from CALLER outwards. */
+static void print_way(FILE *f, const void *caller)
+{
+        void *frames[FRAMES_MAX];
+        int n = backtrace(frames, FRAMES_MAX), i = 0;
+
+        while (i < n && frames[i] != caller)
+                i++;
+        for (; i < n; i++) {
+                const char *frame = frames[i];
+
+                if (frame >= &__executable_start && frame < &etext)
+                        fprintf(f, " %#tx", frame - &__executable_start);
+        }
+}
+
 /* Counts a call, and says whether it is to fail; errno is set if it is. */
 static bool fails(int kind, const char *name, const void *caller)
 {
@@ -99,8 +121,9 @@ static bool fails(int kind, const char *name, const void *caller)
         int saved = errno;
 
         if (faults.trace && (fail || faults.at == 0)) {
-                fprintf(faults.trace, "%lu %s%s %#tx\n", faults.n, name, fail ? "!" : "",
-                        (const char *)caller - &__executable_start);
+                fprintf(faults.trace, "%lu %s%s", faults.n, name, fail ? "!" : "");
+                print_way(faults.trace, caller);
+                fputc('\n', faults.trace);
                 fflush(faults.trace);
         }
         if (fail && faults.error == 0)
@@ -377,6 +400,33 @@ WRAP(LIBRARY, int, ini_parse_string, (const char *text, ini_handler handler, voi
         (text, handler, userdata), -2)
 
 /* ---- and besides ---- */
+
+static void hasten(uint64_t *usec, unsigned long haste)
+{
+        if (*usec != USEC_INFINITY)
+                *usec /= haste;
+}
+
+int __real_config_load(
+        const char *const *paths, const Specifiers *specifiers, ConfigFlags flags, Config **ret, Mistakes *mistakes);
+int __wrap_config_load(
+        const char *const *paths, const Specifiers *specifiers, ConfigFlags flags, Config **ret, Mistakes *mistakes);
+int __wrap_config_load(
+        const char *const *paths, const Specifiers *specifiers, ConfigFlags flags, Config **ret, Mistakes *mistakes)
+{
+        const char *text = getenv("FAULT_HASTE");
+        unsigned long haste = text ? strtoul(text, NULL, 10) : 1;
+        int r = __real_config_load(paths, specifiers, flags, ret, mistakes);
+
+        if (r < 0 || haste == 0)
+                return r;
+        hasten(&(*ret)->verify_interval_usec, haste);
+        hasten(&(*ret)->removed_after_usec, haste);
+        hasten(&(*ret)->retry_min_usec, haste);
+        hasten(&(*ret)->retry_max_usec, haste);
+        hasten(&(*ret)->refused_retry_usec, haste);
+        return r;
+}
 
 /* A reload begins here. */
 int __real_manager_on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata);

@@ -146,7 +146,13 @@ class Agent:
     def stop(self, number: int = signal.SIGTERM, within: float = PATIENCE) -> int:
         """Asks it to stop and returns its exit code."""
         self.process.send_signal(number)
-        return self.process.wait(within)
+        return self.wait_end(within)
+
+    def wait_end(self, within: float = PATIENCE) -> int:
+        """Waits for its end and returns its exit code; subprocess.TimeoutExpired where it does not end by itself."""
+        if not select.select([self.pidfd], [], [], within)[0]:
+            raise subprocess.TimeoutExpired(self.process.args, within)
+        return self.process.wait()
 
     def kill(self) -> None:
         """As a power cut that loses no disk block would."""
