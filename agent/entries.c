@@ -154,9 +154,8 @@ int entries_check_readable(Entries *e, char **reterr)
 
 /* ---- writing ---- */
 
-static void finish_all(Entries *e, Wish *wishes, size_t n, int error, const char *message)
+static void finish_all(Wish *wishes, size_t n, int error, const char *message)
 {
-        (void)e;
         for (size_t i = 0; i < n; i++)
                 wishes[i].done(wishes[i].userdata, error, message, false);
 }
@@ -254,7 +253,7 @@ static int on_commit(sd_event_source *source, void *userdata)
                 return 0;
         }
         if (r < 0) {
-                finish_all(e, wishes, n, r,
+                finish_all(wishes, n, r,
                         message        ? message
                         : r == -ESTALE ? "config.toml is being written by others all the time"
                                        : strerror(-r));
@@ -285,7 +284,11 @@ int entries_submit(Entries *e, EntriesWant want, EntriesDone done, void *userdat
                 e->allocated = allocated;
         }
         e->wishes[e->n_wishes++] = (Wish){.want = want, .done = done, .userdata = userdata};
-        return sd_event_source_set_enabled(e->commit_source, SD_EVENT_ONESHOT);
+        int r = sd_event_source_set_enabled(e->commit_source, SD_EVENT_ONESHOT);
+        /* Who is refused may be gone when the others are granted theirs. */
+        if (r < 0)
+                e->n_wishes--;
+        return r;
 }
 
 void entries_cancel(Entries *e, void *userdata)

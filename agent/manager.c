@@ -9,19 +9,11 @@ static int fail(char **reterr, int error, const char *what)
 
 static int open_store(Manager *m, char **reterr)
 {
-        pid_t pid = 0;
         int r = store_open(m->disk, m->config->state_dir, &m->store, reterr);
 
         if (r < 0 || m->options.look_only)
                 return r;
-        r = store_lock(m->store, &pid, reterr);
-        if (r == -EBUSY) {
-                free(take_ptr(*reterr));
-                if (asprintf(reterr, "another agent (pid %d) has the lock of state folder '%s'", (int)pid,
-                            m->config->state_dir) < 0)
-                        *reterr = NULL;
-        }
-        return r;
+        return store_lock(m->store, reterr);
 }
 
 static int open_config_toml(Manager *m, char **reterr)
@@ -37,8 +29,8 @@ static int open_config_toml(Manager *m, char **reterr)
         return r;
 }
 
-/* Who this host is, for GitLab. *ret_cloned: what is on this disk belongs to a sibling of this machine. */
-static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
+/* Who this host is, for GitLab, and whether what is on this disk belongs to a sibling of this machine. */
+static int settle_system_id(Manager *m, IdPlan *ret, char **reterr)
 {
         char found[SYSTEM_ID_SIZE + 1], made[SYSTEM_ID_SIZE + 1];
         _cleanup_free_ char *why = NULL;
@@ -53,9 +45,9 @@ static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
         if (r < 0 && r != -ENOENT)
                 return r;
         IdPlan plan = clone_settle_id(r >= 0 ? found : NULL, made, clone, m->options.look_only);
-        *ret_cloned = plan.clone != CLONE_NONE;
-        m->context.facts.system_id_proves = plan.proves;
-        if (*ret_cloned)
+        bool cloned = plan.clone != CLONE_NONE;
+        *ret = plan;
+        if (cloned)
                 log_warning(m->log, LOG_FIELDS(.message_id = MESSAGE_ID_CLONE_DETECTED),
                         "This disk was another %s's: it gets a system id and runners of its own, and what belongs to "
                         "the other one is left alone",
@@ -63,8 +55,8 @@ static int settle_system_id(Manager *m, bool *ret_cloned, char **reterr)
         clone_take_system_id(m->disk, &plan, found, made, m->system_id);
         if (!plan.write)
                 return 0;
-        r = *ret_cloned ? clone_blank_tokens(m->config_toml, m->config, reterr) : 0;
-        if (r >= 0 && *ret_cloned)
+        r = cloned ? clone_blank_tokens(m->config_toml, m->config, reterr) : 0;
+        if (r >= 0 && cloned)
                 r = clone_blank_remembered(m->config_toml, m->config, m->store, reterr);
         if (r < 0)
                 return r;
@@ -119,7 +111,7 @@ static TokenUse ask_roster(void *userdata, const Lifecycle *asking, const char *
         return roster_token_use(m->roster, asking, url, token);
 }
 
-static int make_roster(Manager *m, bool cloned, char **reterr)
+static int make_roster(Manager *m, const IdPlan *id, char **reterr)
 {
         _cleanup_(entry_list_freep) EntryList *list = NULL;
         _cleanup_free_ char *why = NULL;
@@ -132,7 +124,6 @@ static int make_roster(Manager *m, bool cloned, char **reterr)
         /* The agent waits until it is mended; until then PREPARE fails, so nothing is created. */
         if (r < 0)
                 log_error(m->log, NULL, "%s", why ? why : strerror(-r));
-        Facts proves = m->context.facts;
         m->context = (RunnerContext){
                 .event = m->event,
                 .log = m->log,
@@ -149,7 +140,7 @@ static int make_roster(Manager *m, bool cloned, char **reterr)
                                 .system_id = m->system_id,
                                 .machine_id = m->machine.machine_id,
                                 .instance_id = m->machine.instance_id,
-                                .system_id_proves = proves.system_id_proves,
+                                .system_id_proves = id->proves,
                                 .household = {.ask = ask_roster, .userdata = m},
                         },
                 .once = m->options.once,
@@ -158,14 +149,14 @@ static int make_roster(Manager *m, bool cloned, char **reterr)
                 .userdata = m,
         };
         r = roster_new(&m->context, &m->roster);
-        return r < 0 ? r : roster_load(m->roster, m->config, cloned, list, reterr);
+        return r < 0 ? r : roster_load(m->roster, m->config, id->clone != CLONE_NONE, list, reterr);
 }
 
 int manager_new(const ManagerOptions *options, Config *config, Manager **ret, char **reterr)
 {
         _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
         _cleanup_free_ char *message = NULL;
-        bool cloned;
+        IdPlan id;
 
         if (!m)
                 return -ENOMEM;
@@ -179,11 +170,11 @@ int manager_new(const ManagerOptions *options, Config *config, Manager **ret, ch
         if (r >= 0)
                 r = open_config_toml(m, &message);
         if (r >= 0)
-                r = settle_system_id(m, &cloned, &message);
+                r = settle_system_id(m, &id, &message);
         if (r >= 0)
                 r = make_services(m);
         if (r >= 0)
-                r = make_roster(m, cloned, &message);
+                r = make_roster(m, &id, &message);
         if (r < 0) {
                 m->config = NULL;
                 (void)fail(&message, r, "Failed to start");

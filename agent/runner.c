@@ -245,7 +245,7 @@ static int start_send(Runner *r, const Action *action)
 
 static int prepare(Runner *r, const Record *record, char **reterr)
 {
-        int k = config_toml_check_writable((ConfigToml *)r->context.config_toml, reterr);
+        int k = config_toml_check_writable(r->context.config_toml, reterr);
 
         if (k >= 0)
                 k = entries_check_readable(r->context.entries, reterr);
@@ -268,11 +268,56 @@ static int save(Runner *r, const Record *record, char **reterr)
         return k;
 }
 
-/* Carries out what needs no waiting, with its result in EVENT; false: the result comes later, or none does. */
+/* Begins what takes its time. On failure EVENT is the result, but for its error. */
+static int begin(Runner *r, const Action *action, Event *event, char **message)
+{
+        int k = 0;
+
+        switch (action->kind) {
+        case ACTION_READ_SECRET:
+                *event = event_make(r, EVENT_SECRET);
+                if (!r->config)
+                        return -ENOKEY;
+                return secret_reader_start(
+                        r->context.event, runner_config_secret(r->config, NULL), on_secret, r, &r->reader);
+        case ACTION_SEND:
+                *event = event_make(r, EVENT_REPLY);
+                k = start_send(r, action);
+                if (k < 0) {
+                        if (asprintf(message, "the request could not be made: %s", strerror(-k)) < 0)
+                                *message = NULL;
+                        r->unsent = (Judgement){.verdict = VERDICT_AMBIGUOUS, .message = *message};
+                        event->judgement = &r->unsent;
+                }
+                return k;
+        case ACTION_WRITE_ENTRY:
+        case ACTION_REMOVE_ENTRY:
+                *event = event_make(r, EVENT_DISK);
+                k = entries_submit(r->context.entries, want_entry, on_entries, r);
+                r->asked_entries = k >= 0;
+                return k;
+        case ACTION_TELL:
+                *event = event_make(r, EVENT_TOLD);
+                event->told = TOLD_UNSURE;
+                k = teller_tell(r->context.teller, on_told, r);
+                r->asked_teller = k >= 0;
+                return k;
+        case ACTION_KEEP:
+        case ACTION_WAIT:
+        case ACTION_STOPPED:
+        case ACTION_PREPARE:
+        case ACTION_SAVE:
+        case ACTION_JOURNAL:
+        case _ACTION_KIND_MAX:
+                break;
+        }
+        return 0;
+}
+
+/* Carries out ACTION. True: its result is in EVENT; false: that comes later, or there is none. */
 static bool carry_out(Runner *r, const Action *action, Event *event, char **message)
 {
         const Record *record = lifecycle_record(r->lifecycle);
-        int k = 0;
 
         if (action->kind != ACTION_KEEP)
                 drop_action(r);
@@ -281,6 +326,7 @@ static bool carry_out(Runner *r, const Action *action, Event *event, char **mess
         switch (action->kind) {
         case ACTION_KEEP:
         case ACTION_WAIT:
+        case _ACTION_KIND_MAX:
                 return false;
         case ACTION_STOPPED:
                 r->stopped = true;
@@ -298,41 +344,15 @@ static bool carry_out(Runner *r, const Action *action, Event *event, char **mess
                 event->error = store_journal(r->context.store, r->name, action->answer, message);
                 return true;
         case ACTION_READ_SECRET:
-                *event = event_make(r, EVENT_SECRET);
-                if (r->config)
-                        k = secret_reader_start(
-                                r->context.event, runner_config_secret(r->config, NULL), on_secret, r, &r->reader);
-                else
-                        k = -ENOKEY;
-                break;
         case ACTION_SEND:
-                *event = event_make(r, EVENT_REPLY);
-                k = start_send(r, action);
-                if (k < 0) {
-                        if (asprintf(message, "the request could not be made: %s", strerror(-k)) < 0)
-                                *message = NULL;
-                        r->unsent = (Judgement){.verdict = VERDICT_AMBIGUOUS, .message = *message};
-                        event->judgement = &r->unsent;
-                }
-                break;
         case ACTION_WRITE_ENTRY:
         case ACTION_REMOVE_ENTRY:
-                *event = event_make(r, EVENT_DISK);
-                r->asked_entries = true;
-                k = entries_submit(r->context.entries, want_entry, on_entries, r);
-                break;
         case ACTION_TELL:
-                *event = event_make(r, EVENT_TOLD);
-                event->told = TOLD_UNSURE;
-                r->asked_teller = true;
-                k = teller_tell(r->context.teller, on_told, r);
-                break;
-        case _ACTION_KIND_MAX:
                 break;
         }
+        int k = begin(r, action, event, message);
         if (k >= 0)
                 return false;
-        r->asked_entries = r->asked_teller = false;
         event->error = k;
         return true;
 }

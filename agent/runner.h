@@ -26,7 +26,7 @@ typedef struct RunnerContext {
         Http *http;
         Entries *entries;
         Teller *teller;
-        const ConfigToml *config_toml; /* for messages */
+        ConfigToml *config_toml; /* written through `entries`; here it is only asked whether it can be */
         const Machine *machine;
         const Neighbour *neighbour;
         Facts facts;

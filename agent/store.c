@@ -127,18 +127,21 @@ static void store_clean(Store *store)
                         (void)folder_remove(store->folder, *name);
 }
 
-int store_lock(Store *store, pid_t *ret_pid, char **reterr)
+int store_lock(Store *store, char **reterr)
 {
         _cleanup_(file_closep) File *lock = NULL;
         int r;
 
-        *ret_pid = 0;
         r = store_open_lock(store, &lock);
         if (r >= 0)
                 r = file_lock(lock);
         if (r == -EBUSY) {
-                *ret_pid = lock_read_pid(lock);
-                if (reterr && asprintf(reterr, "Another runner-registrar (pid %d) works in '%s'", (int)*ret_pid,
+                pid_t pid = lock_read_pid(lock);
+                char who[32] = "";
+
+                if (pid > 0)
+                        (void)snprintf(who, sizeof(who), " (pid %d)", (int)pid);
+                if (reterr && asprintf(reterr, "another agent%s has the lock of state folder '%s'", who,
                                       store->folder->path) < 0)
                         *reterr = NULL;
                 return r;

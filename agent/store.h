@@ -16,8 +16,8 @@ Store *store_free(Store *store);
 DEFINE_CLEANUP(Store, store_free)
 
 /* Takes the lock of the folder for as long as the store lives, and removes temp files that a crash left there.
- * -EBUSY: another agent has it; its pid, where it can be told, is in *ret_pid (0: unknown). */
-int store_lock(Store *store, pid_t *ret_pid, char **reterr);
+ * -EBUSY: another agent has it; *reterr names its pid, where it can be told. */
+int store_lock(Store *store, char **reterr);
 
 /* Loads NAME's record. -ENOENT, without a sentence: there is none. -EPROTONOSUPPORT, -EBADMSG: as record_decode(),
  * with the path in *reterr; a file that can't be read is never overwritten: store_save() then fails with the same. */

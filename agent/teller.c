@@ -105,7 +105,11 @@ int teller_tell(Teller *teller, TellerDone done, void *userdata)
                 wishes->allocated = allocated;
         }
         wishes->items[wishes->n++] = (Wish){.done = done, .userdata = userdata};
-        return teller->query ? 0 : sd_event_source_set_enabled(teller->ask_source, SD_EVENT_ONESHOT);
+        int r = teller->query ? 0 : sd_event_source_set_enabled(teller->ask_source, SD_EVENT_ONESHOT);
+        /* Who is refused may be gone when the others are told. */
+        if (r < 0)
+                wishes->n--;
+        return r;
 }
 
 static void forget(Wishes *wishes, const void *userdata)

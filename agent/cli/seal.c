@@ -63,11 +63,10 @@ static int seal(const Config *config, char **reterr)
         _cleanup_(store_freep) Store *store = NULL;
         _cleanup_(config_toml_freep) ConfigToml *ct = NULL;
         _cleanup_(strings_freep) char **names = NULL;
-        pid_t pid = 0;
         int r = store_open(disk_real(), config->state_dir, &store, reterr);
 
         if (r >= 0)
-                r = store_lock(store, &pid, reterr);
+                r = store_lock(store, reterr);
         if (r == -EBUSY) {
                 free(take_ptr(*reterr));
                 *reterr = strdup("the agent runs; stop it first, or it would write its state again");

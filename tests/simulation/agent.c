@@ -260,11 +260,10 @@ static int open_agent(Host *host, char **reterr)
 {
         InPlaceRecovery recovery;
         bool cloned = false;
-        pid_t pid;
         int r = store_open(&host->disk.disk, STATE_FOLDER, &host->store, reterr);
 
         if (r >= 0)
-                r = store_lock(host->store, &pid, reterr);
+                r = store_lock(host->store, reterr);
         if (r >= 0)
                 r = config_toml_new(
                         &host->disk.disk, CONFIG_FOLDER "/" CONFIG_TOML_NAME, STATE_FOLDER, &host->config_toml);
