@@ -38,10 +38,9 @@ IdPlan clone_settle_id(const char *found, const char *made, Clone state, bool lo
         return plan;
 }
 
-bool clone_owns_entry(const Entry *entry, const char *url, Flow flow)
+bool clone_owns_entry(const Entry *entry, const char *url, bool shared)
 {
-        return url && entry->url && flow != FLOW_AUTHENTICATION_TOKEN && url_equal(url, entry->url) &&
-               entry_is_usable(entry);
+        return url && entry->url && !shared && url_equal(url, entry->url) && entry_is_usable(entry);
 }
 
 StateUse clone_use_state(int error, bool cloned)

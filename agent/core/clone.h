@@ -36,9 +36,11 @@ typedef struct IdPlan {
  * state files. LOOK_ONLY: nothing may be written, and nothing is anybody else's. */
 IdPlan clone_settle_id(const char *found, const char *made, Clone state, bool look_only);
 
-/* Whether ENTRY is the sibling's, and so its token must not be polled with before we have enrolled. URL and FLOW: as
- * the runner of its name is configured (NULL: none is). A token that many machines share is ours as well. */
-bool clone_owns_entry(const Entry *entry, const char *url, Flow flow);
+/* Whether ENTRY is the sibling's, and so its token must not be polled with before we have enrolled. URL: the runner's
+ * of its name (NULL: there is none). SHARED: it is configured with a token that many machines share, which is ours as
+ * well; one that is not configured stays nobody's, and gitlab-runner would make our manager anew with it when we have
+ * gone. */
+bool clone_owns_entry(const Entry *entry, const char *url, bool shared);
 
 /* What becomes of a state file at start. */
 typedef enum StateUse {

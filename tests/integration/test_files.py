@@ -304,18 +304,21 @@ class State(Case):
         process.kill()
         process.wait()
 
-    @needs_namespaces
-    def test_of_another_machine(self):
-        """A clone enrols as itself; its sibling is left alone."""
-        self.host.configure(agent={**FAST, "deregister_on": "never"}, registration_token="instance")
-        self.run_command("register")
-        sibling, system_id = self.host.entry(), self.host.system_id()
+    def become_another_machine(self):
         machine_id = os.path.join(self.host.path, "machine-id")
         with open(machine_id, "w", encoding="utf-8") as f:
             f.write("0123456789abcdef0123456789abcdef\n")
         mounts = " && ".join(f"mount --bind {machine_id} {path}" for path in ("/etc/machine-id", "/var/lib/dbus/machine-id")
                              if os.path.exists(path) and not os.path.islink(path))
         self.host.wrapper = in_namespace(mounts)
+
+    @needs_namespaces
+    def test_of_another_machine(self):
+        """A clone enrols as itself; its sibling is left alone."""
+        self.host.configure(agent={**FAST, "deregister_on": "never"}, registration_token="instance")
+        self.run_command("register")
+        sibling, system_id = self.host.entry(), self.host.system_id()
+        self.become_another_machine()
         agent = self.start_agent()
         agent.wait_status(lambda r: quiet(r) and r["runner_id"] != sibling["id"])
         self.assertEqual(self.host.system_id(), "s_ee3af03959fe")
@@ -333,17 +336,24 @@ class State(Case):
         self.host.configure(authentication_token=runner["token"])
         self.run_command("register")
         system_id = self.host.system_id()
-        machine_id = os.path.join(self.host.path, "machine-id")
-        with open(machine_id, "w", encoding="utf-8") as f:
-            f.write("0123456789abcdef0123456789abcdef\n")
-        mounts = " && ".join(f"mount --bind {machine_id} {path}" for path in ("/etc/machine-id", "/var/lib/dbus/machine-id")
-                             if os.path.exists(path) and not os.path.islink(path))
-        self.host.wrapper = in_namespace(mounts)
+        self.become_another_machine()
         self.run_command("register")
         managers = {m["system_id"] for m in self.gitlab.runner(runner["id"])["managers"]}
         self.assertEqual(managers, {system_id, "s_ee3af03959fe"})
         self.run_command("deregister")
         self.assertEqual({m["system_id"] for m in self.gitlab.runner(runner["id"])["managers"]}, {system_id})
+
+    @needs_namespaces
+    def test_clone_whose_runner_has_another_name(self):
+        """The image's entry under the old name would bring its manager back after each withdrawal."""
+        runner = self.gitlab.seed_runner(runner_type="instance_type", created=True)
+        self.host.configure(authentication_token=runner["token"])
+        self.run_command("register")
+        self.become_another_machine()
+        self.host.configure(name="build-2", authentication_token=runner["token"])
+        self.run_command("register")
+        self.assertEqual({entry["name"]: entry["token"] for entry in self.host.entries()},
+                         {"build-1": "", "build-2": runner["token"]})
 
 
 class Kill(Case):

@@ -95,17 +95,15 @@ static void test_entries(void **state)
 {
         static const struct {
                 const char *url, *token, *configured;
-                Flow flow;
-                bool theirs;
+                bool shared, theirs;
         } rows[] = {
-                {URL, "glrt-x", URL, FLOW_REGISTRATION_TOKEN, true},
-                {URL "/", "glrt-x", URL, FLOW_ACCESS_TOKEN, true},
-                /* A token that many machines share is ours as well. */
-                {URL, "glrt-x", URL, FLOW_AUTHENTICATION_TOKEN, false},
-                {"https://other.example.com", "glrt-x", URL, FLOW_REGISTRATION_TOKEN, false},
-                {NULL, "glrt-x", URL, FLOW_REGISTRATION_TOKEN, false},
-                {URL, "glrt-x", NULL, FLOW_REGISTRATION_TOKEN, false},
-                {URL, NULL, URL, FLOW_REGISTRATION_TOKEN, false},
+                {URL, "glrt-x", URL, false, true},
+                {URL "/", "glrt-x", URL, false, true},
+                {URL, "glrt-x", URL, true, false},
+                {"https://other.example.com", "glrt-x", URL, false, false},
+                {NULL, "glrt-x", URL, false, false},
+                {URL, "glrt-x", NULL, false, false},
+                {URL, NULL, URL, false, false},
         };
 
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
@@ -117,7 +115,7 @@ static void test_entries(void **state)
                 else
                         entry.problems = ENTRY_PROBLEM_TOKEN_BLANK;
                 entry.token = token;
-                if (clone_owns_entry(&entry, rows[i].configured, rows[i].flow) != rows[i].theirs)
+                if (clone_owns_entry(&entry, rows[i].configured, rows[i].shared) != rows[i].theirs)
                         fail_msg("row %zu", i);
         }
 }
