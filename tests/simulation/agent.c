@@ -89,7 +89,8 @@ static int blank_tokens(Host *host, char **reterr)
                         config->authentication_token = (SecretSource *)&shared;
                 list[config_of.n_runners++] = config;
         }
-        return clone_blank_tokens(host->config_toml, &config_of, reterr);
+        int r = clone_blank_tokens(host->config_toml, &config_of, reterr);
+        return r < 0 ? r : clone_blank_remembered(host->config_toml, &config_of, host->store, reterr);
 }
 
 /* As the manager settles it: the id that is there, or one of this machine's own. */
@@ -159,6 +160,8 @@ static TokenUse ask_runners(void *userdata, const Lifecycle *asking, const char 
         Host *host = userdata;
         TokenUse most = TOKEN_UNUSED;
 
+        if (host->world->mutation == MUTATION_IGNORE_OTHER_NAMES)
+                return most;
         for (size_t i = 0; i < host->n_runners; i++) {
                 const HostRunner *runner = &host->runners[i];
                 const Lifecycle *other = runner->lifecycle;

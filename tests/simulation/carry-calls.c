@@ -80,6 +80,15 @@ void carry_send(HostRunner *runner, const Action *action)
         put_on_wire(runner, request);
 }
 
+/* Cut short longer ago than anything travels. */
+static bool is_far_off(const HostRunner *runner, const SimRequest *request)
+{
+        uint64_t cut_usec = runner->ended_usec[request->generation % GENERATIONS_KEPT];
+
+        return runner->generation - request->generation > GENERATIONS_KEPT ||
+               runner->host->world->now_usec - cut_usec > ON_THE_WAY_USEC;
+}
+
 void carry_arrive(World *world, SimRequest *request, const SimEvent *event)
 {
         Host *host = world->hosts[request->host];
@@ -87,7 +96,7 @@ void carry_arrive(World *world, SimRequest *request, const SimEvent *event)
         bool wanted = host->agent && runner->generation == request->generation;
 
         /* Who cuts a request short closes its connection: what is still far off then does not arrive. */
-        if (!wanted && request->call == CALL_VERIFY && world->now_usec - runner->ended_usec > ON_THE_WAY_USEC) {
+        if (!wanted && request->call == CALL_VERIFY && is_far_off(runner, request)) {
                 request_free(request);
                 return;
         }

@@ -73,8 +73,7 @@ static int journal(HostRunner *runner, const Answer *answer, char **reterr)
 
 static void drop_action(HostRunner *runner)
 {
-        runner->generation++;
-        runner->ended_usec = runner->host->world->now_usec;
+        runner->ended_usec[runner->generation++ % GENERATIONS_KEPT] = runner->host->world->now_usec;
         runner->wishing = false;
 }
 

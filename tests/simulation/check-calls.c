@@ -92,12 +92,33 @@ void check_reset(World *world, const SimRequest *request, const SimRunner *runne
                         (long long)runner->id, runner->host);
 }
 
+/* The same token under another name of this host, as after a change of it: gitlab-runner polls as one manager. */
+static const HostRunner *lives_under(const Host *host, const SimRequest *request)
+{
+        for (size_t i = 0; i < host->n_runners && !host->stopping; i++) {
+                const HostRunner *other = &host->runners[i];
+                const Lifecycle *lifecycle = other->lifecycle;
+
+                if (other->index == request->runner || !lifecycle || !other->setting.configured || other->ending ||
+                        lifecycle_state(lifecycle) != RUNNER_STATE_REGISTERED)
+                        continue;
+                const Secret *token = lifecycle_record(lifecycle)->token;
+                if (token && strcmp(secret_data(token), request->token) == 0)
+                        return other;
+        }
+        return NULL;
+}
+
 void check_deleted(World *world, const SimRequest *request, const SimRunner *runner, const SimManager *manager)
 {
         if (manager) {
                 if (manager->host != request->host)
                         world_break(world, INVARIANT_ONLY_OURS, request->host, "deletes the manager %s of host %d",
                                 manager->system_id, manager->host);
+                const HostRunner *other = lives_under(world->hosts[request->host], request);
+                if (other)
+                        world_break(world, INVARIANT_ONLY_OURS, request->host,
+                                "deletes the manager %s, which %s needs", manager->system_id, other->name);
                 return;
         }
         if (runner->shared)
@@ -205,8 +226,7 @@ void check_sent(HostRunner *runner, SimRequest *request)
         if (request->call != CALL_SHOW && !follows && ++runner->in_minute > REQUESTS_PER_MINUTE_MAX)
                 world_break(world, INVARIANT_WAITS, runner->host->index, "storms GitLab with %s",
                         call_to_string(request->call));
-        if (runner->told_usec[request->call] > world->now_usec && !runner->commanded &&
-                strcmp(runner->told_token[request->call], request->token) == 0)
+        if (runner->told_usec[request->url] > world->now_usec && !runner->commanded)
                 world_break(world, INVARIANT_WAITS, runner->host->index, "sends %s earlier than it was told to",
                         call_to_string(request->call));
         if (request->call == CALL_PROBE)
@@ -261,8 +281,7 @@ static void note_told(HostRunner *runner, const SimRequest *request)
         if (reply->transport != TRANSPORT_OK || reply->status != 429 || !request->told_usec)
                 return;
         /* In whole seconds, and dates in whole seconds too. */
-        runner->told_usec[request->call] = request->told_usec - 2 * USEC_PER_SEC;
-        (void)memcpy(runner->told_token[request->call], request->token, sizeof(request->token));
+        runner->told_usec[request->url] = request->told_usec - 2 * USEC_PER_SEC;
 }
 
 void check_answer(HostRunner *runner, const SimRequest *request, bool maybe_acted)

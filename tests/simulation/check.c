@@ -155,12 +155,12 @@ static void check_row(Host *host, SimRunner *row)
 {
         World *world = host->world;
 
+        if (row->touched || row->lost_reset || row->abandoned || !gitlab_takes(world, row))
+                return;
         if (row->answered && !row->known && sim_disk_holds(&host->disk, row->token, true))
                 row->known = true;
         /* What gitlab-runner wrote and the power took was never ours. */
-        if (row->by_neighbour && (!row->known || host->rewriting))
-                return;
-        if (row->touched || row->lost_reset || row->in_flight || row->abandoned || !gitlab_takes(world, row))
+        if (row->in_flight || (row->by_neighbour && (!row->known || host->rewriting)))
                 return;
         if (row->answered) {
                 if (host_has_token(host, row->token))
@@ -422,7 +422,8 @@ static void check_quiet_runner(Host *host, const HostRunner *runner)
         if (!gitlab_takes(world, row)) {
                 /* In this very moment GitLab gives it another one. */
                 if (runner->lifecycle && lifecycle_state(runner->lifecycle) == RUNNER_STATE_ROTATING &&
-                        world->now_usec < runner->ended_usec + USEC_PER_MINUTE)
+                        world->now_usec <
+                                runner->ended_usec[(runner->generation - 1) % GENERATIONS_KEPT] + USEC_PER_MINUTE)
                         return;
                 world_break(world, INVARIANT_ENROLLED_ONCE, host->index,
                         "all is well, and the token in config.toml is not accepted");
@@ -449,6 +450,9 @@ static void check_quiet_unconfigured(Host *host, const HostRunner *runner)
         if (entries > 0 && row && check_is_living(world, row, host, runner->index))
                 world_break(world, INVARIANT_NOTHING_LEFT, host->index,
                         "%s is not configured any more, and its entry is left", runner->name);
+        if (entries > 0 && row && row->shared && row->id == host->shared_id && gitlab_takes(world, row))
+                world_break(world, INVARIANT_NOTHING_LEFT, host->index,
+                        "%s has another name now, and its entry is left", runner->name);
         for (size_t i = 0; i < world->gitlab->n && !runner->lifecycle; i++)
                 if (check_is_living(world, &world->gitlab->runners[i], host, runner->index))
                         world_break(world, INVARIANT_NOTHING_LEFT, host->index,
@@ -464,6 +468,14 @@ static void check_quiet_left(Host *host)
 
         if (!row || row->id != host->left_id || row->id == host->shared_id)
                 return;
+        /* A name that was taken away while no agent looked is only reported, and lives on. */
+        for (size_t i = 0; i < host->n_runners; i++) {
+                const Lifecycle *lifecycle = host->runners[i].lifecycle;
+                const Secret *token = lifecycle ? lifecycle_record(lifecycle)->token : NULL;
+
+                if (!host->runners[i].file.configured && token && strcmp(secret_data(token), row->token) == 0)
+                        return;
+        }
         if (count_managers(world, host, row) > 0)
                 world_break(world, INVARIANT_NOTHING_LEFT, host->index,
                         "all is well, and its manager of runner %lld, whose token it has no more, is left",

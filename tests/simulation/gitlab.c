@@ -173,6 +173,15 @@ static bool fails_for_all(Weather weather)
         return weather != WEATHER_FAIR && weather != WEATHER_THROTTLE && weather != WEATHER_THROTTLE_TEXT;
 }
 
+/* A clone's gitlab-runner may ask under the id on its disk before our agent has run there: the sibling's manager. */
+static int owner_of_id(const World *world, const char *system_id, int host)
+{
+        for (size_t i = 0; i < world->n_hosts && strcmp(world->hosts[host]->system_id, system_id) != 0; i++)
+                if (strcmp(world->hosts[i]->system_id, system_id) == 0)
+                        return (int)i;
+        return host;
+}
+
 bool gitlab_poll(World *world, const char *token, const char *system_id, int host)
 {
         SimRunner *runner = gitlab_find(world->gitlab, token);
@@ -182,6 +191,6 @@ bool gitlab_poll(World *world, const char *token, const char *system_id, int hos
         if (!gitlab_takes(world, runner))
                 return false;
         if (world->gitlab->version >= 16)
-                gitlab_meet_manager(runner, system_id, host);
+                gitlab_meet_manager(runner, system_id, owner_of_id(world, system_id, host));
         return true;
 }

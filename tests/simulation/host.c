@@ -60,9 +60,11 @@ static Host *host_add(World *world, Flow flow, size_t n_runners, bool diskless)
         host->world = world;
         host->index = (int)world->n_hosts;
         host->flow = flow;
-        /* Two runners of one token would be a mistake of the configuration. */
-        bool alone = flow == FLOW_AUTHENTICATION_TOKEN || diskless || !(world->faults & 1U << FAULT_RELOAD);
-        host->n_runners = alone ? n_runners : n_runners + 2;
+        /* Of one token there is one runner at a time, but it may get another name. */
+        if (flow == FLOW_AUTHENTICATION_TOKEN && n_runners > 1)
+                n_runners = 1;
+        bool alone = diskless || !(world->faults & 1U << FAULT_RELOAD);
+        host->n_runners = alone ? n_runners : flow == FLOW_AUTHENTICATION_TOKEN ? n_runners + 1 : n_runners + 2;
         host->leaving.deadline_usec = USEC_INFINITY;
         host->stop_timeout_usec = 30 * USEC_PER_SEC;
         host->diskless = diskless;

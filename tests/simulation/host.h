@@ -14,6 +14,7 @@
 #define GITLAB_URL       "https://gitlab.example.com/"
 #define GITLAB_URL_OTHER "https://other-gitlab.example.com/"
 #define GITLAB_URLS      2
+#define GENERATIONS_KEPT 8
 
 #define HOST_RUNNERS_MAX     4
 #define NEIGHBOUR_TOKENS_MAX 8
@@ -61,9 +62,9 @@ typedef struct HostRunner {
         bool ordered; /* by a command without an agent */
         bool answered;
         int code;
-        Lifecycle *lifecycle; /* NULL: no agent runs, or it does not know of it */
-        uint64_t generation;  /* of the action under way */
-        uint64_t ended_usec;  /* when the one before it ended, or was cut short */
+        Lifecycle *lifecycle;                  /* NULL: no agent runs, or it does not know of it */
+        uint64_t generation;                   /* of the action under way */
+        uint64_t ended_usec[GENERATIONS_KEPT]; /* when the action of a generation ended, or was cut short */
         uint64_t timer_generation;
         bool journal_reserved;
         bool stopped;
@@ -76,10 +77,9 @@ typedef struct HostRunner {
         Window window;
         char unjournalled[TOKEN_MAX]; /* an answer's token that stands in no file yet */
         bool journal_tried;
-        char told_token[_CALL_MAX][TOKEN_MAX];
-        uint64_t told_usec[_CALL_MAX];
-        char reset_lost[TOKEN_MAX]; /* sent with a reset whose answer was lost, and not verified since */
-        bool create_lost;           /* and GitLab's health not probed since */
+        uint64_t told_usec[GITLAB_URLS]; /* before which that GitLab wants no call */
+        char reset_lost[TOKEN_MAX];      /* sent with a reset whose answer was lost, and not verified since */
+        bool create_lost;                /* and GitLab's health not probed since */
         Doubt doubts[DOUBTS_MAX];
         size_t n_doubts;
         uint64_t minute;
@@ -94,11 +94,12 @@ typedef struct GitLabRunner {
         bool poll_armed;
         unsigned polls_left;
         uint64_t rotate_generation;
-        bool quitting;         /* it takes no more jobs, and ends after the last */
-        bool restarts;         /* systemd is about to start it again */
-        bool ends_with_host;   /* systemd stops it, as the host goes down */
-        bool drained;          /* it has ended, and somebody may start it again */
-        uint64_t job_end_usec; /* when the last job ends */
+        unsigned rotations_in_row; /* that were due at once */
+        bool quitting;             /* it takes no more jobs, and ends after the last */
+        bool restarts;             /* systemd is about to start it again */
+        bool ends_with_host;       /* systemd stops it, as the host goes down */
+        bool drained;              /* it has ended, and somebody may start it again */
+        uint64_t job_end_usec;     /* when the last job ends */
         uint64_t job_generation;
 } GitLabRunner;
 

@@ -36,6 +36,15 @@ static void change_weather(World *world)
 
 /* ---- a life ---- */
 
+static bool is_withdrawing(const Host *host)
+{
+        for (size_t i = 0; i < host->n_runners; i++)
+                if (host->runners[i].lifecycle &&
+                        lifecycle_state(host->runners[i].lifecycle) == RUNNER_STATE_WITHDRAWING)
+                        return true;
+        return false;
+}
+
 static void calm(World *world)
 {
         world->calm = true;
@@ -56,9 +65,10 @@ static void calm(World *world)
                         host_boot(host);
                 else if (!host->agent)
                         host_start_agent_later(host, USEC_PER_SEC);
-                else if (!host->stopping && !host->once && !host->draining && world->faults & 1U << FAULT_RELOAD &&
-                         world_chance(world, 2)) {
-                        /* What was withdrawn by command comes back by command; one that still drains is yet to be. */
+                else if (!host->stopping && !host->once && !host->draining && !is_withdrawing(host) &&
+                         world->faults & 1U << FAULT_RELOAD && world_chance(world, 2)) {
+                        /* What was withdrawn by command comes back by command, but not while it is being withdrawn.
+                         */
                         host_reload(host);
                         host_command(host, COMMAND_REGISTER);
                 } else if (!host->stopping && !host->once)
@@ -159,8 +169,6 @@ static Host *begin_host(World *world, Flow flow)
         Host *host = host_new(world, flow, world_chance(world, 4) ? 2 : 1, false);
 
         if (flow == FLOW_AUTHENTICATION_TOKEN) {
-                /* Two runners of one token would be a mistake of the configuration. */
-                host->n_runners = 1;
                 host->shared_id = gitlab_make_shared(world)->id;
                 mishap_refresh_source(host);
         }

@@ -182,6 +182,14 @@ static void mishap_edit(Host *host)
 
 /* ---- what happens to the configuration ---- */
 
+static HostRunner *configured_runner(Host *host)
+{
+        for (size_t i = 0; i < host->n_runners; i++)
+                if (host->runners[i].file.configured)
+                        return &host->runners[i];
+        return &host->runners[0];
+}
+
 static size_t count_configured(const Host *host)
 {
         size_t n = 0;
@@ -189,6 +197,18 @@ static size_t count_configured(const Host *host)
         for (size_t i = 0; i < host->n_runners; i++)
                 n += host->runners[i].file.configured;
         return n;
+}
+
+/* The same token under the other name. */
+static void rename_runner(Host *host)
+{
+        Setting setting = configured_runner(host)->file;
+
+        for (size_t i = 0; i < host->n_runners; i++) {
+                Setting *file = &host->runners[i].file;
+
+                *file = file->configured ? (Setting){.url = setting.url} : setting;
+        }
 }
 
 static void change_setting(Host *host)
@@ -204,6 +224,10 @@ static void change_setting(Host *host)
         case 1:
                 if (host->n_runners == 1)
                         return;
+                if (host->flow == FLOW_AUTHENTICATION_TOKEN) {
+                        rename_runner(host);
+                        return;
+                }
                 file->configured = !file->configured;
                 if (count_configured(host) == 0)
                         host->runners[(size_t)(runner->index + 1) % host->n_runners].file =
@@ -229,7 +253,8 @@ static void change_source(Host *host)
 {
         SimRunner *row = gitlab_find_id(host->world->gitlab, host->shared_id);
 
-        const Record *record = host->runners[0].lifecycle ? lifecycle_record(host->runners[0].lifecycle) : NULL;
+        const Lifecycle *lifecycle = configured_runner(host)->lifecycle;
+        const Record *record = lifecycle ? lifecycle_record(lifecycle) : NULL;
         bool used = row && record && record->token && strcmp(secret_data(record->token), row->token) == 0;
 
         /* A person's edit under a clock set right may date the file before what gitlab-runner has read: it polls on.

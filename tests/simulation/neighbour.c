@@ -9,6 +9,10 @@
 
 #define POLL_USEC (3 * USEC_PER_SEC)
 
+/* Under a clock that is far ahead each token is old at once, and it rotates once a second. After so many there is
+ * nothing new in it, only more of it. */
+#define ROTATIONS_IN_ROW 50
+
 /* How often it goes on polling after something has changed: afterwards nothing new comes of it. */
 #define POLLS_AFTER_CHANGE 3
 
@@ -44,7 +48,12 @@ static void arm_rotation(Host *host, const EntryList *list)
         }
         if (best == USEC_INFINITY || !world_has(host->world, FAULT_NEIGHBOUR))
                 return;
-        world_later(host->world, usec_sub(best, now) + USEC_PER_SEC,
+        uint64_t span = usec_sub(best, now) + USEC_PER_SEC;
+        if (best > now)
+                host->neighbour.rotations_in_row = 0;
+        else if (++host->neighbour.rotations_in_row > ROTATIONS_IN_ROW)
+                span = 5 * USEC_PER_MINUTE;
+        world_later(host->world, span,
                 (SimEvent){.kind = SIM_ROTATE, .host = host->index, .generation = host->neighbour.rotate_generation});
 }
 

@@ -53,6 +53,7 @@ const char *mutation_to_string(Mutation mutation)
                 [MUTATION_IGNORE_THROTTLE] = "ignore-throttle",
                 [MUTATION_ROTATE_SHARED] = "rotate-shared",
                 [MUTATION_RELOAD_FORGETS] = "reload-forgets",
+                [MUTATION_IGNORE_OTHER_NAMES] = "ignore-other-names",
                 [MUTATION_DRAIN_UNBOUND] = "drain-unbound",
         };
 

@@ -54,6 +54,7 @@ typedef enum Mutation {
         MUTATION_IGNORE_THROTTLE,
         MUTATION_ROTATE_SHARED,
         MUTATION_RELOAD_FORGETS,
+        MUTATION_IGNORE_OTHER_NAMES,
         MUTATION_DRAIN_UNBOUND,
         _MUTATION_MAX,
 } Mutation;
