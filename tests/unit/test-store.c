@@ -482,7 +482,7 @@ static void test_the_lock_dies_with_its_holder(void **state)
         pid_t child;
         char byte, pid[32];
 
-        pid_t child;
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
         child = fork();
         assert_true(child >= 0);
         if (child == 0) {
