@@ -121,17 +121,20 @@ def test_lives():
     say(f.get("lost_answers", -1) == f.get("orphans_recorded"), "every lost answer is noted", str(f))
 
 
-def test_fresh():
-    end, seeds, number = time.monotonic() + SECONDS, random.SystemRandom(), 0
+def try_fresh(seconds, days):
+    end, seeds, number = time.monotonic() + seconds, random.SystemRandom(), 0
     while time.monotonic() < end:
-        seed, hosts = seeds.randrange(1 << 32), 1 + number % 3 // 2
-        arguments = ("--seed", seed, "--days", 60, "--hosts", hosts)
+        arguments = ("--seed", seeds.randrange(1 << 32), "--days", days, "--hosts", 1 + number % 3 // 2)
         done = run(*arguments)
         number += 1
         if done.returncode != 0:
             say(False, "fresh seed", why(done, arguments))
             return
     say(True, "%d fresh seeds" % number)
+
+
+def test_fresh():
+    try_fresh(SECONDS, 60)
 
 
 def main():
