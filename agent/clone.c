@@ -20,8 +20,7 @@ static bool is_siblings(const Entry *entry, const Siblings *siblings)
         if (record)
                 return strcmp(entry->name, record->name) == 0 && clone_owns_entry(entry, record->url, false);
         const RunnerConfig *runner = config_find_runner(siblings->config, entry->name);
-        return runner &&
-               clone_owns_entry(entry, runner->url, flow_from_config(runner) == FLOW_AUTHENTICATION_TOKEN);
+        return runner && clone_owns_entry(entry, runner->url, flow_from_config(runner) == FLOW_AUTHENTICATION_TOKEN);
 }
 
 static int edit(const Secret *bytes, const Siblings *siblings, const EntryList *list, Secret **ret)

@@ -69,13 +69,17 @@ class SharedToken(Case):
         self.settle(agent)
         self.check(mark)
 
-    def test_across_a_restart(self):
-        """Not withdrawn, as after a restart of the service: the old name makes room by itself."""
+    def live_as_old_and_stop(self) -> int:
+        """Leaves the entry and the state of the old name behind; gives the stand-in's mark of that moment."""
         self.configure("old", deregister_on="never")
         agent = self.start_agent()
         agent.wait_quiet("old")
         self.assertEqual(agent.stop(), DONE)
-        mark = self.gitlab.mark()
+        return self.gitlab.mark()
+
+    def test_across_a_restart(self):
+        """Not withdrawn, as after a restart of the service: the old name makes room by itself."""
+        mark = self.live_as_old_and_stop()
         self.configure("new", deregister_on="never")
         agent = self.start_agent()
         self.settle(agent)
@@ -98,11 +102,7 @@ class SharedToken(Case):
         self.check(mark)
 
     def test_deregister_of_the_old_name_without_an_agent(self):
-        self.configure("old", deregister_on="never")
-        agent = self.start_agent()
-        agent.wait_quiet("old")
-        self.assertEqual(agent.stop(), DONE)
-        mark = self.gitlab.mark()
+        mark = self.live_as_old_and_stop()
         self.configure("new", deregister_on="never")
         self.run_command("register", "new")
         self.run_command("deregister", "old")

@@ -15,9 +15,7 @@
 #include "agent/core/api.h"
 #include "agent/core/clone.h"
 #include "agent/core/endpoint.h"
-#include "agent/core/heard.h"
 #include "agent/core/info.h"
-#include "agent/core/leaving.h"
 #include "agent/core/notice.h"
 #include "agent/core/outcome.h"
 #include "agent/core/page.h"
@@ -466,39 +464,6 @@ static void test_many_hooks(void **state)
         assert_int_equal(notice_decode_lifecycle_hooks(body, &hooks), -EBADMSG);
 }
 
-/* What stays where it is is no reason to leave. */
-static void test_what_takes_the_host(void **state)
-{
-        const CloudNotice stays = {.kind = CLOUD_NOTICE_MAINTENANCE}, goes = {.kind = CLOUD_NOTICE_TERMINATION};
-        Heard heard = {};
-
-        assert_true(heard_is_news(&heard, HEARD_AZURE, &stays, now));
-        assert_false(heard_takes_host(&heard));
-        assert_true(heard_is_news(&heard, HEARD_AZURE, &goes, now));
-        assert_true(heard_takes_host(&heard));
-}
-
-/* A deadline that nobody knows, and one that we set, in either order: nobody knows. */
-static void test_unknown_deadlines(void **state)
-{
-        static const struct {
-                uint64_t first;
-                uint64_t second;
-                uint64_t result;
-        } cases[] = {{0, USEC_INFINITY, 0}, {USEC_INFINITY, 0, 0}, {0, 9, 9}, {9, 0, 9}, {9, 8, 8},
-                {USEC_INFINITY, USEC_INFINITY, USEC_INFINITY}};
-        const LeavingLimits limits = {.drain_timeout_usec = 1, .stop_timeout_usec = 1};
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                Leaving leaving = {.deadline_usec = USEC_INFINITY};
-
-                (void)leaving_by_notice(&leaving, STOP_PREEMPTION, cases[i].first, &limits, 1);
-                (void)leaving_by_notice(&leaving, STOP_PREEMPTION, cases[i].second, &limits, 1);
-                if (leaving.deadline_usec != cases[i].result)
-                        fail_msg("%zu: %llu", i, (unsigned long long)leaving.deadline_usec);
-        }
-}
-
 /* ---- the rest ---- */
 
 /* An r_ id is random: that it is the one we would make proves nothing. */
@@ -591,8 +556,6 @@ int main(void)
                 cmocka_unit_test(test_version_prefixes),
                 cmocka_unit_test(test_text_notices),
                 cmocka_unit_test(test_many_hooks),
-                cmocka_unit_test(test_what_takes_the_host),
-                cmocka_unit_test(test_unknown_deadlines),
                 cmocka_unit_test(test_ids),
                 cmocka_unit_test(test_waits),
                 cmocka_unit_test(test_labels),

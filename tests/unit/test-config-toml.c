@@ -1,146 +1,7 @@
-#include "tests/unit/recorder.h"
+/* agent/config-toml: the file that gitlab-runner reads is the old one or the new one, and nothing else of it changes.
+ */
 
-#include <sched.h>
-#include <sys/mount.h>
-
-#include "agent/base/file.h"
-#include "agent/config-toml.h"
-
-#define OLD "# old\r\nconcurrent = 1\r\n"
-#define NEW "# new, and longer\r\nconcurrent = 2\r\n"
-
-typedef struct Fixture {
-        Scratch *scratch;
-        Recorder recorder;
-        ConfigToml *ct;
-        char *mounts[2]; /* unmounted at the end */
-} Fixture;
-
-static ConfigToml *open_path(Fixture *fixture, const char *name)
-{
-        ConfigToml *ct;
-
-        assert_int_equal(config_toml_new(&fixture->recorder.disk, scratch_path(fixture->scratch, name),
-                                 scratch_path(fixture->scratch, "state"), &ct),
-                0);
-        return ct;
-}
-
-static int setup(void **state)
-{
-        Fixture *fixture = calloc(1, sizeof(*fixture));
-        void *scratch;
-
-        assert_non_null(fixture);
-        assert_int_equal(scratch_setup(&scratch), 0);
-        fixture->scratch = scratch;
-        recorder_init(&fixture->recorder);
-        scratch_mkdir(scratch, "etc");
-        fixture->ct = open_path(fixture, "etc/config.toml");
-        *state = fixture;
-        return 0;
-}
-
-static int teardown(void **state)
-{
-        Fixture *fixture = *state;
-        void *scratch = fixture->scratch;
-
-        (void)config_toml_free(fixture->ct);
-        recorder_forget(&fixture->recorder);
-        for (size_t i = ELEMENTS(fixture->mounts); i-- > 0;) {
-                if (fixture->mounts[i])
-                        (void)umount2(fixture->mounts[i], MNT_DETACH);
-                free(fixture->mounts[i]);
-        }
-        (void)scratch_teardown(&scratch);
-        free(fixture);
-        return 0;
-}
-
-/* Mounts where only this process sees it; skips the test where that is not allowed. */
-static void mount_at(Fixture *fixture, const char *source, const char *name, const char *type, unsigned long flags,
-        const char *options)
-{
-        char **mounted = fixture->mounts[0] ? &fixture->mounts[1] : &fixture->mounts[0];
-
-        if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0) {
-                print_message("not allowed to mount\n");
-                skip();
-        }
-        if (mount(source, scratch_path(fixture->scratch, name), type, flags, options) < 0) {
-                print_message("not allowed to mount\n");
-                skip();
-        }
-        *mounted = strdup(scratch_path(fixture->scratch, name));
-}
-
-static FileInfo read_info(ConfigToml *ct)
-{
-        _cleanup_secret_ Secret *bytes = NULL;
-        _cleanup_free_ char *error = NULL;
-        FileInfo info;
-        int r = config_toml_read(ct, &bytes, &info, &error);
-
-        if (r < 0 && r != -ENOENT)
-                fail_msg("%s", error);
-        return info;
-}
-
-static int replace_expected(ConfigToml *ct, const FileInfo *expected, const char *text, char **reterr)
-{
-        _cleanup_secret_ Secret *bytes = NULL;
-
-        assert_int_equal(secret_new(text, strlen(text), &bytes), 0);
-        return config_toml_replace(ct, expected, bytes, reterr);
-}
-
-/* Reads and replaces, as everybody does. */
-static int replace(ConfigToml *ct, const char *text, char **reterr)
-{
-        FileInfo info = read_info(ct);
-
-        return replace_expected(ct, &info, text, reterr);
-}
-
-static void assert_replaces(ConfigToml *ct, const char *text)
-{
-        _cleanup_free_ char *error = NULL, *check = NULL;
-
-        if (config_toml_check_writable(ct, &check) < 0)
-                fail_msg("%s", check);
-        if (replace(ct, text, &error) < 0)
-                fail_msg("%s", error);
-}
-
-/* Nothing but the files called NAMES is in the folder. */
-static void assert_only(Fixture *fixture, const char *folder_name, const char *const *names)
-{
-        _cleanup_(folder_freep) Folder *folder = NULL;
-        _cleanup_(strings_freep) char **found = NULL;
-        _cleanup_free_ char *error = NULL;
-
-        assert_int_equal(
-                folder_open(disk_real(), scratch_path(fixture->scratch, folder_name), 0, &folder, &error), 0);
-        assert_int_equal(folder_list(folder, &found), 0);
-        for (char **f = found; *f; f++) {
-                const char *const *name = names;
-
-                while (*name && strcmp(*name, *f) != 0)
-                        name++;
-                if (!*name)
-                        fail_msg("'%s' was left", *f);
-        }
-}
-
-#define ONLY(fixture, folder, ...) assert_only((fixture), (folder), (const char *const[]){__VA_ARGS__, NULL})
-
-static uint64_t mtime_nsec(Fixture *fixture, const char *name)
-{
-        struct stat st = scratch_stat(fixture->scratch, name);
-
-        return (uint64_t)st.st_mtim.tv_sec * 1000000000U + (uint64_t)st.st_mtim.tv_nsec;
-}
+#include "tests/unit/config-toml-fixture.h"
 
 static void test_replacing_keeps_owner_and_mode(void **state)
 {
@@ -363,53 +224,6 @@ static void test_changes_during_the_write_are_never_overwritten(void **state)
         ONLY(fixture, "etc", "config.toml");
 }
 
-static const int disk_errors[] = {-ENOSPC, -EIO, -EROFS, -EDQUOT};
-
-/* Lets each primitive of a replace fail in turn; IN_PLACE: what only the next start mends counts as mended. */
-static void fail_each(Fixture *fixture, int error, bool fail_on, bool in_place)
-{
-        Recorder *recorder = &fixture->recorder;
-
-        for (unsigned i = 1;; i++) {
-                _cleanup_free_ char *message = NULL, *content = NULL, *recover_error = NULL;
-                char failed[64];
-                InPlaceRecovery recovery;
-                FileInfo info;
-                int r;
-
-                recorder_forget(recorder);
-                scratch_write(fixture->scratch, "etc/config.toml", OLD);
-                info = read_info(fixture->ct);
-                recorder_forget(recorder);
-                recorder->fail_at = i;
-                recorder->fail_with = error;
-                recorder->fail_on = fail_on;
-                r = replace_expected(fixture->ct, &info, NEW, &message);
-                strcpy(failed, recorder->failed);
-                recorder_forget(recorder);
-                if (failed[0] == '\0') {
-                        assert_int_equal(r, 0);
-                        assert_true(i > 8); /* there was something to fail */
-                        return;
-                }
-                if (r < 0) {
-                        assert_int_equal(r, error);
-                        MENTIONS(message, "Failed to", fixture->scratch->root);
-                } else
-                        assert_true(in_place); /* the copy could not be removed, but the file is written */
-                if (!in_place && !fail_on)
-                        ONLY(fixture, "etc", "config.toml");
-                assert_int_equal(config_toml_recover(fixture->ct, &recovery, &recover_error), 0);
-                content = scratch_read(fixture->scratch, "etc/config.toml");
-                if (strcmp(content, OLD) != 0 && strcmp(content, NEW) != 0)
-                        fail_msg("after a failed %s the content is '%s'", failed, content);
-                if (r == 0)
-                        assert_string_equal(content, NEW);
-                ONLY(fixture, "etc", "config.toml");
-                ONLY(fixture, "state", "");
-        }
-}
-
 static void test_replacing_is_all_or_nothing(void **state)
 {
         for (size_t i = 0; i < ELEMENTS(disk_errors); i++) {
@@ -450,137 +264,6 @@ static void test_what_may_not_be_kept_is_named(void **state)
         assert_int_equal(n_modes, 1);
 }
 
-static void bind_config(Fixture *fixture)
-{
-        scratch_mkdir(fixture->scratch, "volume");
-        scratch_write(fixture->scratch, "volume/real.toml", OLD);
-        scratch_write(fixture->scratch, "etc/config.toml", "# below the mount\n");
-        mount_at(fixture, scratch_path(fixture->scratch, "volume/real.toml"), "etc/config.toml", "none", MS_BIND,
-                NULL);
-}
-
-static void test_a_bind_mount_is_written_in_place(void **state)
-{
-        Fixture *fixture = *state;
-        struct stat before, after;
-        uint64_t mtime;
-
-        bind_config(fixture);
-        before = scratch_stat(fixture->scratch, "volume/real.toml");
-        mtime = mtime_nsec(fixture, "volume/real.toml");
-        recorder_forget(&fixture->recorder);
-        assert_replaces(fixture->ct, NEW);
-        after = scratch_stat(fixture->scratch, "volume/real.toml");
-        assert_int_equal(after.st_ino, before.st_ino);
-        scratch_assert_content(fixture->scratch, "volume/real.toml", NEW);
-        scratch_assert_content(fixture->scratch, "etc/config.toml", NEW);
-        assert_true(mtime_nsec(fixture, "volume/real.toml") >= mtime + 1000000);
-
-        /* Shorter, too. */
-        assert_replaces(fixture->ct, "x");
-        scratch_assert_content(fixture->scratch, "volume/real.toml", "x");
-        ONLY(fixture, "etc", "config.toml");
-        ONLY(fixture, "state", "");
-        for (unsigned i = 0; i < fixture->recorder.n_lines; i++)
-                assert_string_not_equal(fixture->recorder.lines[i], "rename config.toml");
-}
-
-static void test_in_place_the_copy_is_safe_first(void **state)
-{
-        Fixture *fixture = *state;
-        unsigned copy_safe = 0, overwritten = 0, synced = 0, dropped = 0;
-        _cleanup_free_ char *error = NULL;
-
-        bind_config(fixture);
-        recorder_forget(&fixture->recorder);
-        assert_int_equal(replace(fixture->ct, NEW, &error), 0);
-        for (unsigned i = 0; i < fixture->recorder.n_lines; i++) {
-                const char *line = fixture->recorder.lines[i];
-
-                if (!copy_safe && strcmp(line, "folder_sync state") == 0)
-                        copy_safe = i + 1;
-                if (strcmp(line, "file_write config.toml") == 0)
-                        overwritten = i + 1;
-                if (strcmp(line, "file_sync config.toml") == 0)
-                        synced = i + 1;
-                if (strcmp(line, "remove config.toml.pending") == 0)
-                        dropped = i + 1;
-        }
-        assert_true(copy_safe > 0 && copy_safe < overwritten && overwritten < synced && synced < dropped);
-}
-
-static void test_writing_in_place_is_all_or_nothing(void **state)
-{
-        Fixture *fixture = *state;
-
-        bind_config(fixture);
-        for (size_t i = 0; i < ELEMENTS(disk_errors); i++) {
-                fail_each(fixture, disk_errors[i], false, true);
-                fail_each(fixture, disk_errors[i], true, true);
-        }
-}
-
-/* Repeats TEXT until it is some blocks long. */
-static char *lengthen(const char *text, size_t size)
-{
-        char *long_text = calloc(1, size + 1);
-
-        assert_non_null(long_text);
-        for (size_t i = 0; i < size; i++)
-                long_text[i] = text[i % strlen(text)];
-        return long_text;
-}
-
-static void test_an_interrupted_write_is_ended_at_the_next_start(void **state)
-{
-        Fixture *fixture = *state;
-        _cleanup_free_ char *old = lengthen("old\n", 1500), *new = lengthen("NEW\n", 2300);
-        static const struct {
-                size_t new_blocks, size; /* what of the new file is there, and how long the file is */
-                const char *foreign;
-                bool removed;
-                InPlaceRecovery recovery;
-        } cases[] = {
-                {0, 1500, NULL, false, IN_PLACE_REDONE},
-                {1, 1500, NULL, false, IN_PLACE_REDONE},
-                {1, 2300, NULL, false, IN_PLACE_REDONE}, /* zeros where the end will be */
-                {3, 1536, NULL, false, IN_PLACE_REDONE},
-                {5, 2300, NULL, false, IN_PLACE_REDONE},
-                {0, 0, "# written by hand since\n", false, IN_PLACE_DROPPED},
-                {0, 0, "", false, IN_PLACE_DROPPED},
-                {0, 0, NULL, true, IN_PLACE_DROPPED},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *pending = NULL, *content = calloc(1, 2301), *error = NULL;
-                InPlaceRecovery recovery;
-                const char *path = scratch_path(fixture->scratch, "etc/config.toml");
-
-                memcpy(content, old, 1500);
-                memcpy(content, new, cases[i].new_blocks * 512 < 2300 ? cases[i].new_blocks * 512 : 2300);
-                if (cases[i].foreign)
-                        scratch_write(fixture->scratch, "etc/config.toml", cases[i].foreign);
-                else
-                        scratch_write_bytes(fixture->scratch, "etc/config.toml", content, cases[i].size);
-                if (cases[i].removed)
-                        assert_int_equal(unlink(path), 0);
-                assert_true(asprintf(&pending, "runner-registrar 1 %zu 1500 2300\n%s%s%s", strlen(path), path, old,
-                                    new) >= 0);
-                (void)mkdir(scratch_path(fixture->scratch, "state"), 0700);
-                scratch_write(fixture->scratch, "state/config.toml.pending", pending);
-
-                assert_int_equal(config_toml_recover(fixture->ct, &recovery, &error), 0);
-                assert_int_equal(recovery, cases[i].recovery);
-                if (cases[i].recovery == IN_PLACE_REDONE)
-                        scratch_assert_content(fixture->scratch, "etc/config.toml", new);
-                else if (!cases[i].removed)
-                        scratch_assert_content(fixture->scratch, "etc/config.toml", cases[i].foreign);
-                ONLY(fixture, "state", "");
-                assert_int_equal(config_toml_recover(fixture->ct, &recovery, &error), 0);
-                assert_int_equal(recovery, IN_PLACE_NOTHING_TO_DO);
-        }
-}
-
 static void test_a_crash_leaves_no_temp_files_for_long(void **state)
 {
         Fixture *fixture = *state;
@@ -611,19 +294,6 @@ static void test_a_read_only_file_system_is_said(void **state)
         MENTIONS(check, scratch_path(fixture->scratch, "etc/config.toml"), "read-only", remedy);
         assert_int_equal(replace(fixture->ct, NEW, &error), -EROFS);
         MENTIONS(error, scratch_path(fixture->scratch, "etc/config.toml"), "read-only");
-}
-
-static void test_a_read_only_bind_mount_is_said(void **state)
-{
-        Fixture *fixture = *state;
-        _cleanup_free_ char *check = NULL;
-
-        bind_config(fixture);
-        assert_int_equal(mount("none", scratch_path(fixture->scratch, "etc/config.toml"), "none",
-                                 MS_REMOUNT | MS_BIND | MS_RDONLY, NULL),
-                0);
-        assert_int_equal(config_toml_check_writable(fixture->ct, &check), -EROFS);
-        MENTIONS(check, scratch_path(fixture->scratch, "etc/config.toml"), "read-only");
 }
 
 static void test_a_full_disk_is_said_before_and_changes_nothing(void **state)
@@ -761,8 +431,6 @@ static void test_the_system_id_is_written_as_gitlab_runner_does(void **state)
         assert_int_equal(config_toml_system_id_remove(linked, &error), 0);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -776,13 +444,8 @@ int main(void)
                 TEST(test_changes_during_the_write_are_never_overwritten),
                 TEST(test_replacing_is_all_or_nothing),
                 TEST(test_what_may_not_be_kept_is_named),
-                TEST(test_a_bind_mount_is_written_in_place),
-                TEST(test_in_place_the_copy_is_safe_first),
-                TEST(test_writing_in_place_is_all_or_nothing),
-                TEST(test_an_interrupted_write_is_ended_at_the_next_start),
                 TEST(test_a_crash_leaves_no_temp_files_for_long),
                 TEST(test_a_read_only_file_system_is_said),
-                TEST(test_a_read_only_bind_mount_is_said),
                 TEST(test_a_full_disk_is_said_before_and_changes_nothing),
                 TEST(test_a_folder_of_someone_else_is_refused_as_root),
                 TEST(test_missing_rights_are_said),

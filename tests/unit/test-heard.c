@@ -143,6 +143,18 @@ static void test_bound(void **state)
         assert_string_equal(heard.items[HEARD_MAX - 1].notice.reference, "191");
 }
 
+/* What stays where it is is no reason to leave. */
+static void test_what_takes_the_host(void **state)
+{
+        const CloudNotice stays = {.kind = CLOUD_NOTICE_MAINTENANCE}, goes = {.kind = CLOUD_NOTICE_TERMINATION};
+        Heard heard = {};
+
+        assert_true(heard_is_news(&heard, HEARD_AZURE, &stays, at(1)));
+        assert_false(heard_takes_host(&heard));
+        assert_true(heard_is_news(&heard, HEARD_AZURE, &goes, at(2)));
+        assert_true(heard_takes_host(&heard));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -151,6 +163,7 @@ int main(void)
                 cmocka_unit_test(test_cancelled_takes_its_time),
                 cmocka_unit_test(test_several),
                 cmocka_unit_test(test_bound),
+                cmocka_unit_test(test_what_takes_the_host),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

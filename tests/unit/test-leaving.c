@@ -194,6 +194,27 @@ static void test_command(void **state)
         assert_true(times.cut_usec < times.end_usec);
 }
 
+/* A deadline that nobody knows, and one that we set, in either order: nobody knows. */
+static void test_unknown_deadlines(void **state)
+{
+        static const struct {
+                uint64_t first;
+                uint64_t second;
+                uint64_t result;
+        } cases[] = {{0, USEC_INFINITY, 0}, {USEC_INFINITY, 0, 0}, {0, 9, 9}, {9, 0, 9}, {9, 8, 8},
+                {USEC_INFINITY, USEC_INFINITY, USEC_INFINITY}};
+        const LeavingLimits short_limits = {.drain_timeout_usec = 1, .stop_timeout_usec = 1};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Leaving leaving = {.deadline_usec = USEC_INFINITY};
+
+                (void)leaving_by_notice(&leaving, STOP_PREEMPTION, cases[i].first, &short_limits, 1);
+                (void)leaving_by_notice(&leaving, STOP_PREEMPTION, cases[i].second, &short_limits, 1);
+                if (leaving.deadline_usec != cases[i].result)
+                        fail_msg("%zu: %llu", i, (unsigned long long)leaving.deadline_usec);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -203,6 +224,7 @@ int main(void)
                 cmocka_unit_test(test_too_late),
                 cmocka_unit_test(test_cancelled),
                 cmocka_unit_test(test_command),
+                cmocka_unit_test(test_unknown_deadlines),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,29 +69,26 @@ static int edit_all(const void *input)
                 r = template_merge(template, strlen(template), "docker", &body, NULL);
         if (r < 0)
                 return r;
+        EntryEdit old = {
+                .kind = ENTRY_EDIT_UPSERT,
+                .index = ENTRY_INDEX_NONE,
+                .name = "build-1",
+                .url = "https://gitlab.example.com",
+                .id = &id,
+                .token = token,
+                .obtained_at = &obtained,
+                .expires_at = &expires,
+                .tls_ca_file = "/etc/ca.pem",
+                .executor = "docker",
+        };
+        EntryEdit new = old;
+
+        old.tls_cert_file = "";
+        new.name = "build-2";
+        new.template_body = secret_data(body);
         const EntryEdit edits[] = {
-                {.kind = ENTRY_EDIT_UPSERT,
-                        .index = ENTRY_INDEX_NONE,
-                        .name = "build-1",
-                        .url = "https://gitlab.example.com",
-                        .id = &id,
-                        .token = token,
-                        .obtained_at = &obtained,
-                        .expires_at = &expires,
-                        .tls_ca_file = "/etc/ca.pem",
-                        .tls_cert_file = "",
-                        .executor = "docker"},
-                {.kind = ENTRY_EDIT_UPSERT,
-                        .index = ENTRY_INDEX_NONE,
-                        .name = "build-2",
-                        .url = "https://gitlab.example.com",
-                        .id = &id,
-                        .token = token,
-                        .obtained_at = &obtained,
-                        .expires_at = &expires,
-                        .tls_ca_file = "/etc/ca.pem",
-                        .executor = "docker",
-                        .template_body = secret_data(body)},
+                old,
+                new,
                 {.kind = ENTRY_EDIT_REMOVE,
                         .index = ENTRY_INDEX_NONE,
                         .name = "other",

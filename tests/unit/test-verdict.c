@@ -1,4 +1,4 @@
-/* Every cell of the verdict table, every error shape, every way to be told to wait. */
+/* agent/core/verdict: every cell of its table. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,51 +6,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/core/verdict.h"
-
-#define JSON  "application/json"
-#define TEXT  "text/plain"
-#define HTML  "text/html; charset=utf-8"
-#define TOKEN "glrt-t1_abcdefghij0123456789"
-
-/* 2026-08-22T10:00:00Z */
-#define NOW_SEC UINT64_C(1787392800)
-
-static const Now now = {.realtime_usec = NOW_SEC * USEC_PER_SEC, .boottime_usec = 5 * USEC_PER_SEC};
-
-typedef enum Flag {
-        ACTED = 1 << 0,
-        NO_ROUTE = 1 << 1,
-        NET = 1 << 2,
-        TEXT_ONLY = 1 << 3,
-        UNREACHABLE = 1 << 4,
-        GONE = 1 << 5,
-} Flag;
-
-static unsigned flags_of(const Judgement *j)
-{
-        return (j->maybe_acted ? ACTED : 0U) | (j->no_route ? NO_ROUTE : 0U) | (j->refused_by_net ? NET : 0U) |
-               (j->text_only ? TEXT_ONLY : 0U) | (j->unreachable ? UNREACHABLE : 0U) | (j->gone ? GONE : 0U);
-}
-
-/* The strings of the tests are literals, so nothing but the body is to be freed. */
-static void judge(Call call, Reply reply, const char *body, Judgement *ret)
-{
-        if (body)
-                assert_int_equal(secret_new(body, strlen(body), &reply.body), 0);
-        assert_int_equal(verdict_judge(call, &reply, now, ret), 0);
-        secret_free(reply.body);
-}
-
-static void judge_status(Call call, unsigned status, const char *type, const char *body, Judgement *ret)
-{
-        judge(call, (Reply){.status = status, .content_type = (char *)type}, body, ret);
-}
+#include "tests/unit/json-memory.h"
+#include "tests/unit/judge.h"
 
 typedef struct Row {
         Call call;
@@ -99,7 +60,6 @@ static void check_rows(const Row *rows, size_t n)
 #define DISALLOWED   "{\"message\":\"410 Gone - runner registration disallowed\"}"
 #define ORPHANED     "{\"message\":\"Runner is orphaned\"}"
 #define ERROR_500    "{\"message\":\"500 Internal Server Error\"}"
-#define PAGE         "<html><body>Please wait</body></html>"
 #define CREATED      "{\"id\":42,\"token\":\"" TOKEN "\",\"token_expires_at\":\"2026-09-01T00:00:00.000Z\"}"
 #define RESET        "{\"token\":\"" TOKEN "\",\"token_expires_at\":null}"
 
@@ -478,167 +438,6 @@ static void test_redirect(void **state)
         judgement_done(&j);
 }
 
-static void test_throttled(void **state)
-{
-        static const struct {
-                const char *type;
-                const char *body;
-                const char *message;
-        } bodies[] = {
-                {TEXT, "Retry later\n", "Retry later"},
-                {TEXT, "Slow down,\n\x1b[31mfriend", "Slow down, [31mfriend"},
-                {JSON, "{\"message\":\"Executing database migrations. Please retry later.\"}",
-                        "Executing database migrations. Please retry later."},
-                {JSON,
-                        "{\"message\":{\"error\":\"This endpoint has been requested too many times. Try again "
-                        "later.\"}}",
-                        "This endpoint has been requested too many times. Try again later."},
-                {HTML, PAGE, "the answer is HTTP 429 with a body that is not GitLab's"},
-        };
-
-        for (Call call = 0; call < _CALL_MAX; call++)
-                for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
-                        Judgement j;
-
-                        judge_status(call, 429, bodies[i].type, bodies[i].body, &j);
-                        assert_int_equal(j.verdict, VERDICT_WAIT);
-                        assert_int_equal(flags_of(&j), 0);
-                        assert_string_equal(j.message, bodies[i].message);
-                        assert_int_equal(j.wait_usec, 0);
-                        assert_true(j.spread == 0);
-                        judgement_done(&j);
-                }
-}
-
-typedef struct WaitRow {
-        const char *retry_after;
-        const char *reset_time;
-        const char *date;
-        uint64_t expected_sec;
-} WaitRow;
-
-static void test_waits(void **state)
-{
-        static const WaitRow rows[] = {
-                {"60", NULL, NULL, 60},
-                {"0", NULL, NULL, 0},
-                {"86400", NULL, NULL, 3600},
-                {"99999999999999999999999", NULL, NULL, 3600},
-                {"-5", NULL, NULL, 0},
-                {"1.5", NULL, NULL, 0},
-                {"", NULL, NULL, 0},
-                {"soon", NULL, NULL, 0},
-                {"Sat, 22 Aug 2026 10:02:00 GMT", NULL, NULL, 120},
-                {"Sat, 22 Aug 2026 09:59:00 GMT", NULL, NULL, 0},
-                {"Fri, 22 Aug 2036 09:59:00 GMT", NULL, NULL, 3600},
-                {NULL, "Sat, 22 Aug 2026 10:00:30 GMT", NULL, 30},
-                {NULL, "2026-08-22", NULL, 0},
-                /* The later of both, never earlier than told. */
-                {"60", "Sat, 22 Aug 2026 10:00:30 GMT", NULL, 60},
-                {"10", "Sat, 22 Aug 2026 10:00:30 GMT", NULL, 30},
-                /* Dates count by the server's clock, here an hour ahead of ours, then an hour behind. */
-                {NULL, "Sat, 22 Aug 2026 11:00:30 GMT", "Sat, 22 Aug 2026 11:00:00 GMT", 30},
-                {"Sat, 22 Aug 2026 09:00:45 GMT", NULL, "Sat, 22 Aug 2026 09:00:00 GMT", 45},
-                {"Sat, 22 Aug 2026 10:00:45 GMT", NULL, "yesterday", 45},
-                {NULL, "Sat, 22 Aug 2026 12:00:30 GMT", "Thu, 01 Jan 1970 00:00:01 GMT", 3600},
-                /* A server that has no date yet. */
-                {NULL, "Sat, 22 Aug 2026 10:00:30 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", 30},
-        };
-
-        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                Judgement j;
-
-                judge(CALL_REGISTER,
-                        (Reply){.status = 429,
-                                .retry_after = (char *)rows[i].retry_after,
-                                .ratelimit_reset_time = (char *)rows[i].reset_time,
-                                .date = (char *)rows[i].date},
-                        NULL, &j);
-                if (j.wait_usec != rows[i].expected_sec * USEC_PER_SEC)
-                        fail_msg("row %zu: %llu usec", i, (unsigned long long)j.wait_usec);
-                judgement_done(&j);
-        }
-}
-
-/* Every answer tells GitLab's clock, whatever else it says. */
-static void test_server_time(void **state)
-{
-        static const struct {
-                unsigned status;
-                const char *date;
-                uint64_t sec;
-        } rows[] = {
-                {200, "Sat, 22 Aug 2026 09:00:00 GMT", 1787389200},
-                {403, "Sat, 22 Aug 2026 09:00:00 GMT", 1787389200},
-                {502, "Sat, 22 Aug 2026 09:00:00 GMT", 1787389200},
-                {200, "yesterday", 0},
-                {200, NULL, 0},
-        };
-
-        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                Judgement j;
-
-                judge(CALL_VERIFY, (Reply){.status = rows[i].status, .date = (char *)rows[i].date}, NULL, &j);
-                assert_int_equal(j.server_usec, rows[i].sec * USEC_PER_SEC);
-                judgement_done(&j);
-        }
-}
-
-static void test_unavailable(void **state)
-{
-        for (Call call = 0; call < _CALL_MAX; call++) {
-                bool creates = call == CALL_REGISTER || call == CALL_CREATE;
-                Judgement j;
-
-                judge(call, (Reply){.status = 503, .content_type = (char *)JSON, .retry_after = (char *)"60"},
-                        "{\"message\":\"This organization is currently in read-only mode.\"}", &j);
-                assert_int_equal(j.verdict, creates ? VERDICT_WAIT : VERDICT_AMBIGUOUS);
-                assert_int_equal(flags_of(&j), 0);
-                assert_int_equal(j.wait_usec, 60 * USEC_PER_SEC);
-                judgement_done(&j);
-
-                judge(call, (Reply){.status = 503, .retry_after = (char *)"864000"}, NULL, &j);
-                assert_int_equal(j.wait_usec, VERDICT_WAIT_MAX_USEC);
-                judgement_done(&j);
-        }
-}
-
-static void test_spread(void **state)
-{
-        static const struct {
-                const char *limit;
-                const char *observed;
-                double spread;
-        } rows[] = {
-                {"100", "500", 5},
-                {"100", "50", 1},
-                {"100", "250", 2.5},
-                {"0", "5", 0},
-                {NULL, "5", 0},
-                {"100", NULL, 0},
-                {"100", "many", 0},
-                {"-100", "500", 0},
-        };
-
-        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                Reply reply = {.status = 429,
-                        .ratelimit_limit = (char *)rows[i].limit,
-                        .ratelimit_observed = (char *)rows[i].observed};
-                Judgement j;
-
-                judge(CALL_VERIFY, reply, NULL, &j);
-                assert_true(j.spread == rows[i].spread);
-                assert_int_equal(j.spread_usec, rows[i].spread > 0 ? USEC_PER_MINUTE : 0);
-                judgement_done(&j);
-
-                /* Newer servers send these with every answer. */
-                reply.status = 500;
-                judge(CALL_VERIFY, reply, NULL, &j);
-                assert_true(j.spread == 0);
-                judgement_done(&j);
-        }
-}
-
 static void test_identity(void **state)
 {
         Judgement j;
@@ -695,93 +494,6 @@ static void test_bounds(void **state)
         free(body);
 }
 
-static void test_flatten(void **state)
-{
-        static const struct {
-                const char *body;
-                const char *text;
-        } rows[] = {
-                {"{\"message\":\"403 Forbidden - No access granted\"}", "403 Forbidden - No access granted"},
-                {"{\"message\":{\"maximum_timeout\":[\"needs to be at least 10 minutes\"]}}",
-                        "maximum_timeout: needs to be at least 10 minutes"},
-                {"{\"message\":{\"tags_list\":[\"a\",\"b\"],\"description\":[\"c\"]}}",
-                        "tags_list: a; b, description: c"},
-                {"{\"message\":{\"error\":\"too often\"}}", "too often"},
-                {"{\"message\":{\"field\":\"plain\"}}", "field: plain"},
-                {"{\"message\":[\"a\",\"b\"]}", "a; b"},
-                {"{\"error\":\"token is missing\"}", "token is missing"},
-                {"{\"error\":\"invalid_token\",\"error_description\":\"Token is expired.\"}", "Token is expired."},
-                {"{\"message\":\"\",\"error\":\"x\"}", "x"},
-                {"{\"message\":7}", NULL},
-                {"{\"message\":{\"a\":[]}}", NULL},
-                {"{\"message\":\"  \"}", NULL},
-                {"{}", NULL},
-                {"[]", NULL},
-                {"\"text\"", NULL},
-                {PAGE, NULL},
-                {"", NULL},
-                /* Terminals and logs. */
-                {"{\"message\":\"a\\u001b[31mb\\nc\\u0007\\u009b2J\\u202ed\"}", "a [31mb c 2J d"},
-                /* Tokens. */
-                {"{\"message\":\"bad " TOKEN "!\"}", "bad ***!"},
-                {"{\"message\":\"acme-glrt-abcdefgh and glrtr-t1_x and glpat-x\"}", "*** and *** and ***"},
-                {"{\"message\":\"GR1348941abcdefgh t1_abcdefghij0123456789\"}", "*** ***"},
-                {"{\"message\":\"token: 'abcdefghij0123456789' is wrong\"}", "token: '***' is wrong"},
-                {"{\"message\":\"private_token=ABCDEFGHIJ-_23456789\"}", "private_token=***"},
-                {"{\"message\":\"token is missing, glrt- is a prefix\"}", "token is missing, glrt- is a prefix"},
-                {"{\"message\":\"400 Bad request - token_expires_at is required when token_rotation_deadline is "
-                 "specified\"}",
-                        "400 Bad request - token_expires_at is required when token_rotation_deadline is specified"},
-        };
-
-        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                char *text = (char *)"";
-
-                assert_int_equal(error_flatten(rows[i].body, strlen(rows[i].body), &text), 0);
-                if (!rows[i].text)
-                        assert_null(text);
-                else
-                        assert_string_equal(text, rows[i].text);
-                free(text);
-        }
-}
-
-/* Long texts end between characters, and a token at the cut is masked, not halved. */
-static void test_flatten_long(void **state)
-{
-        char body[4096], *text;
-        size_t n = 0;
-
-        n += (size_t)snprintf(body, sizeof(body), "{\"message\":\"");
-        for (size_t i = 0; i < 500; i++)
-                n += (size_t)snprintf(body + n, sizeof(body) - n, "ü");
-        (void)snprintf(body + n, sizeof(body) - n, "\"}");
-        assert_int_equal(error_flatten(body, strlen(body), &text), 0);
-        assert_true(strlen(text) <= ERROR_TEXT_MAX);
-        assert_string_equal(text + strlen(text) - strlen("ü…"), "ü…");
-        free(text);
-
-        for (size_t filler = 370; filler < 405; filler++) {
-                n = (size_t)snprintf(body, sizeof(body), "{\"message\":\"");
-                memset(body + n, 'x', filler);
-                (void)snprintf(body + n + filler, sizeof(body) - n - filler, " " TOKEN "\"}");
-                assert_int_equal(error_flatten(body, strlen(body), &text), 0);
-                assert_true(strlen(text) <= ERROR_TEXT_MAX);
-                assert_null(strstr(text, "glrt"));
-                free(text);
-        }
-}
-
-static size_t blocks_left;
-
-static void *failing_malloc(size_t size)
-{
-        if (blocks_left == 0)
-                return NULL;
-        blocks_left--;
-        return malloc(size);
-}
-
 /* Out of memory an answer may be lost on us, but never mean something else. */
 static void test_out_of_memory(void **state)
 {
@@ -825,16 +537,9 @@ int main(void)
                 cmocka_unit_test(test_probe),
                 cmocka_unit_test(test_transport),
                 cmocka_unit_test(test_redirect),
-                cmocka_unit_test(test_throttled),
-                cmocka_unit_test(test_waits),
-                cmocka_unit_test(test_server_time),
-                cmocka_unit_test(test_unavailable),
-                cmocka_unit_test(test_spread),
                 cmocka_unit_test(test_identity),
                 cmocka_unit_test(test_half_identity),
                 cmocka_unit_test(test_bounds),
-                cmocka_unit_test(test_flatten),
-                cmocka_unit_test(test_flatten_long),
                 cmocka_unit_test(test_out_of_memory),
         };
 
