@@ -151,6 +151,21 @@ bool host_has_token(const Host *host, const char *token)
         return false;
 }
 
+/* Bytes that the power has mixed may hold it anywhere. */
+static bool is_an_entrys(const Host *host, const char *token)
+{
+        _cleanup_(entry_list_freep) EntryList *list = NULL;
+        size_t size;
+        const char *text = sim_disk_peek(&host->disk, CONFIG_FOLDER, CONFIG_TOML_NAME, &size);
+
+        if (!text || entry_list_read(text, size, &list, NULL) < 0)
+                return false;
+        for (size_t i = 0; i < list->n_entries; i++)
+                if (list->entries[i].token && strcmp(secret_data(list->entries[i].token), token) == 0)
+                        return true;
+        return false;
+}
+
 static void check_row(Host *host, SimRunner *row)
 {
         World *world = host->world;
@@ -158,7 +173,7 @@ static void check_row(Host *host, SimRunner *row)
         if (row->touched || row->lost_reset || row->abandoned || !gitlab_takes(world, row))
                 return;
         if (row->answered && !row->known && sim_disk_holds(&host->disk, row->token, true))
-                row->known = true;
+                row->known = !row->by_neighbour || is_an_entrys(host, row->token);
         /* What gitlab-runner wrote and the power took was never ours. */
         if (row->in_flight || (row->by_neighbour && (!row->known || host->rewriting)))
                 return;

@@ -47,6 +47,9 @@ void inode_soil(SimDisk *disk, Inode *inode)
         disk->changes++;
         /* Of the kernel's clock, which lags by a tick. */
         inode->mtime_nsec = sim_clock_now(disk->clock).realtime_usec / 4000 * 4000 * 1000;
+        /* What was written back before is safe; what comes now is not. */
+        if (inode->dirty && sim_disk_written_back(disk, inode->dirty_usec))
+                inode_settle(inode);
         if (inode->dirty)
                 return;
         inode->dirty = true;
