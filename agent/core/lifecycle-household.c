@@ -55,8 +55,8 @@ Action household_look(Lifecycle *l)
                         schedule_backoff(&l->random, ++l->attempt, l->plan.retry_min_usec, l->plan.retry_max_usec),
                         "retry_min to retry_max");
                 break;
-        case TOKEN_UNUSED: /* so far: the other name may be enrolled later, by a command or once its source is there
-                            */
+        /* So far: the other name may be enrolled later, by a command or once its source is there. */
+        case TOKEN_UNUSED:
         case _TOKEN_USE_MAX:
                 lifecycle_set_due(
                         l, DUE_ENROL, schedule_interval(&l->random, l->plan.verify_interval_usec), "verify_interval");
