@@ -38,6 +38,9 @@ int entries_watch(Entries *entries, EntriesChanged changed, void *userdata);
 /* Asks for an edit with the next batch, at the end of this turn of the loop; DONE comes from the loop, exactly once
  * unless entries_cancel() came first. One wish per USERDATA at a time. */
 int entries_submit(Entries *entries, EntriesWant want, EntriesDone done, void *userdata);
+
+/* DONE will not come. */
 void entries_cancel(Entries *entries, void *userdata);
 
+/* As CONCURRENT of entries_new(), from the next write on. */
 void entries_set_concurrent(Entries *entries, int64_t concurrent);

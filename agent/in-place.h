@@ -25,4 +25,6 @@ typedef enum InPlaceRecovery {
         _IN_PLACE_RECOVERY_INVALID = -EINVAL,
 } InPlaceRecovery;
 
+/* For the start: ends what in_place_write() has begun before a crash, unless somebody else has written since. Errors
+ * come with a sentence; then the copy stays, for the next try. */
 int in_place_recover(Disk *disk, const char *state_dir, InPlaceRecovery *ret, char **reterr);

@@ -22,6 +22,7 @@ int leave_new(sd_event *event, Log *log, const Config *config, LeaveWithdraw wit
 Leave *leave_free(Leave *leave);
 DEFINE_CLEANUP(Leave, leave_free)
 
+/* A reload: CONFIG takes the place of the one before. */
 void leave_configure(Leave *leave, const Config *config);
 
 /* Keeps gitlab-runner's unit in view, so that its jobs are cut at drain_timeout when systemd stops it before us on

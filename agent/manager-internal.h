@@ -76,11 +76,13 @@ void manager_start_runners(Manager *m);
 /* manager-orders.c: gives the next order to the runners, answers those that are carried out. */
 void manager_work_orders(Manager *m);
 
-/* manager-status.c: what runners and hook call back; writes the status now. */
+/* manager-status.c: what runners and hook call back, and the turn of the loop in which all of it is looked at. */
 int manager_on_changed(sd_event_source *source, void *userdata);
 void manager_runner_changed(void *userdata, Runner *runner);
 void manager_runner_noticed(void *userdata, Runner *runner, Notice notice);
 void manager_hook_told(void *userdata);
+
+/* Writes the status now, and again later where that failed. */
 void manager_publish(Manager *m);
 int manager_on_publish(sd_event_source *source, uint64_t usec, void *userdata);
 
@@ -88,6 +90,8 @@ int manager_on_publish(sd_event_source *source, uint64_t usec, void *userdata);
 int manager_on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata);
 void manager_withdraw_all(void *userdata, StopReason reason, StopPlan plan, uint64_t deadline_usec);
 int manager_end_stop(Manager *m);
+
+/* Listens to the clouds that the configuration names now. */
 void manager_watch_cloud(Manager *m);
 
 /* manager-reload.c: SIGHUP. */

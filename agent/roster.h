@@ -23,6 +23,8 @@ int roster_check_clone(Store *store, const Machine *machine, Clone *ret, char **
  * merged; what is wrong with one is a sentence with its file (-EINVAL). ENTRIES is what config.toml holds now.
  * CONFIG is borrowed until the next roster_reload(). */
 int roster_load(Roster *roster, const Config *config, bool cloned, const EntryList *entries, char **reterr);
+
+/* From now on they act. */
 void roster_start(Roster *roster);
 
 /* A reload. Runners that are gone are withdrawn as WITHDRAW says, until DEADLINE_USEC. On failure the old
@@ -41,6 +43,8 @@ void roster_entries(Roster *roster, const EntryList *list);
 
 /* Stops all, as PLAN says. */
 void roster_stop(Roster *roster, StopPlan plan, uint64_t deadline_usec);
+
+/* Whether all have run their course. */
 bool roster_stopped(const Roster *roster);
 
 /* To be called from the loop, not from within a runner's step, after runners have changed: frees those that are done

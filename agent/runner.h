@@ -51,10 +51,18 @@ const char *runner_url(const Runner *runner);
 RunnerConfig *runner_config(const Runner *runner);
 Lifecycle *runner_lifecycle(const Runner *runner);
 
-/* Events from outside. */
-void runner_entries(Runner *runner, const Entry *const *entries, size_t n); /* all that have its name */
+/* Events from outside. Each is one step of the lifecycle, in which the context's `changed` and `noticed` come. */
+
+/* config.toml holds these N entries with its name now; borrowed. Before runner_start() it only learns of them. */
+void runner_entries(Runner *runner, const Entry *const *entries, size_t n);
+
+/* From now on it acts. */
 void runner_start(Runner *runner);
+
+/* A person's command; its outcome is for lifecycle_take_outcome(). */
 void runner_command(Runner *runner, Command command);
+
+/* It ends as PLAN says, until DEADLINE_USEC (boottime): then runner_stopped(). */
 void runner_stop(Runner *runner, StopPlan plan, uint64_t deadline_usec);
 
 /* A reload: the new configuration of the same name and url; NULL: it is configured no more. */

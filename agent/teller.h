@@ -19,4 +19,6 @@ DEFINE_CLEANUP(Teller, teller_free)
 /* DONE comes from the loop, exactly once unless teller_cancel() came first, within about two seconds. One wish per
  * USERDATA at a time. */
 int teller_tell(Teller *teller, TellerDone done, void *userdata);
+
+/* DONE will not come; a signal that is under way goes out all the same. */
 void teller_cancel(Teller *teller, void *userdata);

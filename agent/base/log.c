@@ -64,11 +64,6 @@ void log_set_level(Log *log, int level)
                 log->level = level;
 }
 
-bool log_enabled(const Log *log, int level)
-{
-        return log && level <= log->level;
-}
-
 int log_level_from_string(const char *text, int *ret_level)
 {
         static const struct {
@@ -229,7 +224,7 @@ void log_message(Log *log, int level, const LogFields *fields, const char *forma
         size_t size;
         va_list ap;
 
-        if (!log_enabled(log, level))
+        if (!log || level > log->level)
                 return;
 
         if (log->style == LOG_STYLE_PREFIX)

@@ -48,9 +48,6 @@ DEFINE_CLEANUP(Log, log_free)
 /* LEVEL is LOG_ERR, LOG_WARNING, LOG_INFO or LOG_DEBUG: the least important one that is written. */
 void log_set_level(Log *log, int level);
 
-/* Whether messages of LEVEL are written, where making one would cost something. */
-bool log_enabled(const Log *log, int level);
-
 /* Reads `err`, `error`, `warning`, `info` or `debug`; -EINVAL. */
 int log_level_from_string(const char *text, int *ret_level);
 

@@ -81,5 +81,5 @@ unsigned session_release(Session *session);
  * session_call() returned. Returns the exit code. */
 int session_report(Session *session, Pending *pending, int r, const char *what);
 
-/* The base that paths are below, as it is configured, for messages. Returns 0 or -ENOMEM. */
+/* The whole url that REQUEST goes to, for messages. Caller frees *ret. Returns 0 or -ENOMEM. */
 int session_url_of(Session *session, const Request *request, char **ret);

@@ -14,6 +14,7 @@ typedef enum Clone {
         _CLONE_MAX,
 } Clone;
 
+/* Whose RECORD is, on a machine with these ids. NULL, here or there: unknown, which never counts as different. */
 Clone clone_check(const Record *record, const char *machine_id, const char *instance_id);
 
 typedef enum IdSource {

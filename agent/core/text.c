@@ -135,7 +135,9 @@ static bool follows_token(const char *text, size_t at)
         return at >= 5 && strncasecmp(text + at - 5, "token", 5) == 0;
 }
 
-void text_mask_tokens(char *text)
+/* Replaces in place whatever looks like a GitLab token by `***`: the known prefixes wherever they stand in a word,
+ * and opaque words of 20 characters and more right after the word "token". */
+static void mask_tokens(char *text)
 {
         size_t out = 0, size;
 
@@ -164,6 +166,6 @@ int text_show(const char *data, size_t size, size_t max, char **ret)
         int r = text_clean(data, size, 4 * max, &text);
         if (r < 0)
                 return r;
-        text_mask_tokens(text);
+        mask_tokens(text);
         return text_clean(text, strlen(text), max, ret);
 }

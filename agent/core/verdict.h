@@ -58,6 +58,3 @@ int judgement_code(const Judgement *judgement);
  * `error_description`), one line, at most ERROR_TEXT_MAX bytes, control characters replaced. NULL where there are
  * none. Whatever looks like a GitLab token is masked. Returns 0 or -ENOMEM. */
 int error_flatten(const char *body, size_t size, char **ret);
-
-/* Seconds or an HTTP date, relative to NOW; 0 if absent, malformed or past. */
-uint64_t retry_after_parse(const char *value, Now now);

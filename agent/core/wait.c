@@ -26,7 +26,8 @@ static uint64_t parse_count(const char *text)
         return value;
 }
 
-uint64_t retry_after_parse(const char *value, Now now)
+/* Seconds or an HTTP date, relative to NOW; 0 if absent, malformed or past. */
+static uint64_t retry_after_parse(const char *value, Now now)
 {
         uint64_t seconds = parse_count(value), at;
 

@@ -23,7 +23,7 @@ int aws_token_new(
 AwsToken *aws_token_free(AwsToken *token);
 DEFINE_CLEANUP(AwsToken, aws_token_free)
 
-/* Makes the request for METHOD and PATH with the token. -EAGAIN: there is none yet, it is being fetched. */
+/* Makes the request to GET PATH with the token. -EAGAIN: there is none yet, it is being fetched. */
 int aws_token_request(AwsToken *token, const char *path, Request *ret);
 
 /* An answer of 401 came: the token is of no use. */

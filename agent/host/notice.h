@@ -57,6 +57,9 @@ typedef struct NoticeTrouble {
 } NoticeTrouble;
 void notice_trouble(NoticeTrouble *trouble, Log *log, const Reply *reply);
 
+/* A cloud each, with the same shape: _new begins to listen (HTTP, LOG and NOTICES are borrowed; 0 or a negative
+ * errno), _tell_gone ends with notices_told(), maybe at once, and _would_tell says whether that would tell anybody
+ * anything. Google takes no answer. */
 typedef struct NoticeAws NoticeAws;
 int notice_aws_new(sd_event *event, Http *http, Log *log, Notices *notices, NoticeAws **ret);
 NoticeAws *notice_aws_free(NoticeAws *aws);

@@ -19,8 +19,7 @@ typedef struct PollerSpec {
         const char *endpoint; /* url; borrowed */
         /* Makes the request. A negative errno is tried again later. */
         int (*build)(void *userdata, Request *ret, PollerTurn *ret_turn);
-        /* Hears the answer. Returns whether it was one: else it is asked more slowly. May free the poller's owner
-         * only if it returns nothing more to do: it may not. */
+        /* Hears the answer. Returns whether it was one: else it is asked more slowly. Must not free the poller. */
         bool (*take)(void *userdata, Reply *reply);
         void *userdata;
 } PollerSpec;

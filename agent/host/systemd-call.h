@@ -51,5 +51,8 @@ int systemd_call_get(
  * the handler returns 0. True: *RET_ERROR is NULL, or systemd's own error. */
 bool systemd_call_heard(SystemdCall *call, sd_bus_message *reply, const sd_bus_error **ret_error);
 
+/* Gives this bus up: the question is asked anew on the next one, or ends as it would without an answer. */
 void systemd_call_try_next(SystemdCall *call);
+
+/* RESULT is the answer; it is delivered from the loop. */
 void systemd_call_end(SystemdCall *call, int result);
