@@ -78,6 +78,32 @@ class ConfigToml(Case):
         self.assertIn(self.host.entry()["token"], good)
         self.assert_enrolled_once()
 
+    def test_reload_while_it_is_spoiled(self):
+        """Refused, as the entries of who comes and who goes can't be told; once it is mended, a reload does both."""
+        self.host.configure(append=True, name="build-2", registration_token="instance")
+        agent = self.start_agent()
+        agent.wait_quiet()
+        agent.wait_quiet("build-2")
+        going = self.host.entry("build-2")["token"]
+        self.host.write_toml("spoiled =\n")
+        agent.wait_said("not a config.toml")
+        self.host.configure(agent=FAST, registration_token="instance")
+        self.host.configure(append=True, name="build-3", registration_token="instance")
+        agent.send(signal.SIGHUP)
+        agent.wait_said("keeping the old configuration")
+        self.assertEqual(self.host.toml_text(), "spoiled =\n")
+        self.assertEqual(len(self.gitlab.runners()), 2)
+        self.host.write_toml(OTHER)
+        agent.wait_status(lambda r: len(self.host.entries()) == 3)
+        agent.send(signal.SIGHUP)
+        agent.wait_quiet("build-3")
+        self.gitlab.wait_requests(operation="delete")
+        agent.wait_status(lambda r: len(self.host.entries()) == 3 and "build-2" not in {e["name"] for e in self.host.entries()})
+        self.assertEqual({entry["name"] for entry in self.host.entries()}, {"other", "build-1", "build-3"})
+        tokens = {runner["token"] for runner in self.gitlab.runners()}
+        self.assertEqual(tokens, {self.host.entry(name)["token"] for name in ("build-1", "build-3")})
+        self.assertNotIn(going, tokens)
+
     def test_a_folder(self):
         os.mkdir(self.host.config_toml)
         self.assert_refused_before_anything_is_sent("config.toml")
