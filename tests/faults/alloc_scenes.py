@@ -9,7 +9,7 @@ import tempfile
 from typing import Any
 
 from alloc import FAULTY, FILES, Point, Traced, read_trace
-from alloc_stage import OTHER, Broken, Stage
+from alloc_stage import OTHER, TIMEOUT, Broken, Stage
 
 from case import AGAIN, CONFIG, DONE, FAILED, FAST
 from host import Agent, quiet
@@ -55,7 +55,7 @@ class RegisterOldWay(Register):
     name = "register-old-way"
 
     def set_up(self, stage: Stage) -> None:
-        stage.host.configure(agent=FAST, registration_token="instance")
+        stage.host.configure(agent=FAST, registration_token="instance", timeout=TIMEOUT)
 
 
 class Enrolled(Scene):
@@ -258,15 +258,16 @@ def begin(stage: Stage, scene: Scene) -> None:
     stage.tokens = {*stage.beginnings[scene.name].tokens}
 
 
-def play(stage: Stage, point: Point, faults: dict[str, str] | None = None, tolerant: bool = False) -> bool:
-    """One point from its scene's beginning; raises Broken. TOLERANT: it may die, and need not say of what. Says whether
-    the clean run was made: of each way in which a scene can be left it is, once."""
+def play(stage: Stage, point: Point, faults: dict[str, str] | None = None) -> bool:
+    """One point from its scene's beginning; raises Broken. Says whether the clean run was made: of each way in which a scene
+    can be left it is, once."""
     scene = SCENES[point.scene]
     begin(stage, scene)
     stage.faults = point.environment() if faults is None else faults
+    stage.crippled = False
     scene.play(stage, point.lasting)
     stage.look()
-    if not tolerant:
+    if not stage.tolerant:
         stage.check_end(point, scene.codes)
     scene.check(stage, point)
     left, ended = stage.left(), stage.ended.setdefault(scene.name, set())

@@ -4,7 +4,7 @@
 
     test_syscalls.py [--long] [--only PATTERN | --point NAME] [--every] [--list] [--verbose] [--counts FILE]
 
-TESTS_FAULTS_SEED (a fresh one each time, and printed), TESTS_FAULTS_SECONDS (30), TESTS_FAULTS_JOBS (2).
+TESTS_FAULTS_SEED (a fresh one each time, and printed), TESTS_FAULTS_SECONDS (30), TESTS_FAULTS_JOBS (2; of all points two for each processor).
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def main() -> int:
         print(f"seed {seed}; again: TESTS_FAULTS_SEED={seed} {sys.argv[0]}", flush=True)
 
     counts = [collections.Counter() for _ in SCENARIOS]
-    jobs = 1 if options.point else int(os.environ.get("TESTS_FAULTS_JOBS", 2))
+    jobs = 1 if options.point else int(os.environ.get("TESTS_FAULTS_JOBS") or (2 * (os.cpu_count() or 1) if whole else 2))
     for index, verdict in carry_out(chosen, outlines, jobs):
         count = counts[index]
         count["points"] += 1
