@@ -1,6 +1,8 @@
 #include "agent/control-request.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "agent/core/json.h"
 #include "agent/core/text.h"
@@ -122,4 +124,12 @@ int control_request_write(const char *command, char *const *names, bool drain, u
         if (r >= 0)
                 *ret = take_ptr(line);
         return r;
+}
+
+int control_socket_address(const char *runtime_dir, struct sockaddr_un *ret)
+{
+        *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+        int n = snprintf(ret->sun_path, sizeof(ret->sun_path), "%s/control", runtime_dir);
+
+        return n < 0 || (size_t)n >= sizeof(ret->sun_path) ? -ENAMETOOLONG : 0;
 }

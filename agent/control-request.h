@@ -2,6 +2,8 @@
 
 /* A request at the control socket, as control.h describes the line, in and out. */
 
+#include <sys/un.h>
+
 #include "agent/order.h"
 
 #define CONTROL_LINE_MAX  (64 * 1024)
@@ -28,3 +30,6 @@ void control_request_done(ControlRequest *request);
 /* The line that asks for COMMAND, its end included. NAMES as in OrderRequest. Timeouts are for deregistering with a
  * drain. -EINVAL: a name is not UTF-8; -ENOMEM. */
 int control_request_write(const char *command, char *const *names, bool drain, uint64_t timeout_usec, Secret **ret);
+
+/* Where the socket of RUNTIME_DIR's agent lies. -ENAMETOOLONG: beyond what an address holds. */
+int control_socket_address(const char *runtime_dir, struct sockaddr_un *ret);

@@ -1,13 +1,12 @@
 #include "agent/control.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
+#include "agent/control-client.h"
 #include "agent/control-request.h"
 #include "agent/core/exit-code.h"
 #include "agent/core/json.h"
@@ -271,28 +270,13 @@ void control_changed(Control *control)
 
 /* ---- the socket ---- */
 
-static int socket_address(const char *runtime_dir, struct sockaddr_un *ret, char **ret_path)
-{
-        _cleanup_free_ char *path = NULL;
-
-        if (asprintf(&path, "%s/control", runtime_dir) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-        if (strlen(path) >= sizeof(ret->sun_path))
-                return -ENAMETOOLONG;
-        strcpy(ret->sun_path, path);
-        if (ret_path)
-                *ret_path = take_ptr(path);
-        return 0;
-}
-
 static int listen_on(Control *control, const char *runtime_dir)
 {
         struct sockaddr_un address;
-        int r = socket_address(runtime_dir, &address, &control->path);
+        int r = control_socket_address(runtime_dir, &address);
 
+        if (r >= 0)
+                r = replace_string(&control->path, address.sun_path);
         if (r < 0)
                 return r;
         if (mkdir(runtime_dir, 0755) < 0 && errno != EEXIST)
@@ -348,91 +332,4 @@ Control *control_free(Control *control)
         free(control->path);
         free(control);
         return NULL;
-}
-
-/* ---- the client's side ---- */
-
-int control_connect(const char *runtime_dir, int *ret_fd)
-{
-        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        struct sockaddr_un address;
-
-        if (fd < 0)
-                return -errno;
-        int r = socket_address(runtime_dir, &address, NULL);
-        if (r < 0)
-                return r;
-        if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-                return -errno;
-        *ret_fd = take_fd(&fd);
-        return 0;
-}
-
-static int send_all(int fd, const char *data, size_t size)
-{
-        while (size > 0) {
-                ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                data += n;
-                size -= (size_t)n;
-        }
-        return 0;
-}
-
-static int wait_readable(int fd, uint64_t until_usec)
-{
-        struct pollfd pollfd = {.fd = fd, .events = POLLIN};
-        int span = -1;
-
-        if (until_usec != USEC_INFINITY) {
-                Now now;
-
-                now_read(&now);
-                uint64_t left = usec_sub(until_usec, now.boottime_usec) / USEC_PER_MSEC + 1;
-                span = left > INT32_MAX ? INT32_MAX : (int)left;
-                if (until_usec <= now.boottime_usec)
-                        return -ETIME;
-        }
-        int r = poll(&pollfd, 1, span);
-        if (r < 0)
-                return errno == EINTR ? 0 : -errno;
-        return r == 0 ? -ETIME : 0;
-}
-
-int control_ask(int fd, const char *command, char *const *names, bool drain, uint64_t timeout_usec, char **ret)
-{
-        _cleanup_secret_ Secret *request = NULL, *line = NULL;
-        Now now;
-
-        now_read(&now);
-        uint64_t until = usec_add(now.boottime_usec, timeout_usec);
-        int r = control_request_write(command, names, drain, timeout_usec, &request);
-        if (r >= 0)
-                r = send_all(fd, secret_data(request), secret_size(request));
-        if (r >= 0)
-                r = secret_new(NULL, 0, &line);
-        while (r >= 0) {
-                char buffer[65536];
-
-                r = wait_readable(fd, until);
-                if (r < 0)
-                        return r;
-                ssize_t n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
-                if (n < 0 && (errno == EINTR || errno == EAGAIN))
-                        continue;
-                if (n <= 0)
-                        return n < 0 ? -errno : -ECONNRESET;
-                if (secret_size(line) + (size_t)n > CONTROL_REPLY_MAX)
-                        return -EMSGSIZE;
-                r = secret_append(line, buffer, (size_t)n);
-                if (r >= 0 && buffer[n - 1] == '\n') {
-                        *ret = strdup(secret_data(line));
-                        return *ret ? 0 : -ENOMEM;
-                }
-        }
-        return r;
 }

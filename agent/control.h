@@ -14,7 +14,6 @@
 
 #include "agent/manager.h"
 
-#define CONTROL_REPLY_MAX   (64 * 1024 * 1024)
 #define CONTROL_CLIENTS_MAX 64
 
 typedef struct Control Control;
@@ -26,11 +25,3 @@ DEFINE_CLEANUP(Control, control_free)
 
 /* Something changed: answers the clients that wait for it. */
 void control_changed(Control *control);
-
-/* The client's side: connects to the agent of RUNTIME_DIR. -ENOENT or -ECONNREFUSED: no agent runs. */
-int control_connect(const char *runtime_dir, int *ret_fd);
-
-/* Sends a command and reads the answer, for at most TIMEOUT_USEC (USEC_INFINITY: without end). DRAIN: gitlab-runner
- * is drained first. Blocks; for commands, not for the agent. *RET is the JSON line, freed by the caller. -ETIME: time
- * is up; -ECONNRESET: the agent went; -EINVAL: a name is not UTF-8, nothing was asked. */
-int control_ask(int fd, const char *command, char *const *names, bool drain, uint64_t timeout_usec, char **ret);

@@ -5,8 +5,7 @@
 #include <time.h>
 
 #include "agent/cli/cli.h"
-#include "agent/control.h"
-#include "agent/core/json.h"
+#include "agent/control-client.h"
 #include "agent/manager.h"
 #include "config/value.h"
 
@@ -33,16 +32,13 @@ static void print_result(const Act *act, const char *name, int code, const char 
 
 /* ---- through the agent ---- */
 
-static int print_answer(const Act *act, const char *line)
+static int print_answer(const Act *act, const json_t *answer)
 {
-        _cleanup_json_ json_t *answer = NULL;
+        const char *message = json_get_text(answer, "message");
+        int code = (int)json_integer_value(json_object_get(answer, "code"));
         const json_t *runner;
         size_t i;
 
-        if (json_read_own(line, strlen(line), CONTROL_REPLY_MAX, &answer) < 0)
-                return cli_out_of_memory(act->name);
-        const char *message = json_get_text(answer, "message");
-        int code = (int)json_integer_value(json_object_get(answer, "code"));
         if (message)
                 (void)fprintf(stderr, "runner-registrar %s: %s\n", act->name, message);
         json_array_foreach (json_object_get(answer, "runners"), i, runner) {
@@ -58,12 +54,12 @@ static int print_answer(const Act *act, const char *line)
 static int ask_agent(const Act *act, const char *runtime_dir, const OrderRequest *request, int *ret_code)
 {
         _cleanup_close_ int fd = -1;
-        _cleanup_free_ char *line = NULL;
+        _cleanup_json_ json_t *answer = NULL;
         int r = control_connect(runtime_dir, &fd);
 
         if (r < 0)
                 return r;
-        r = control_ask(fd, act->name, request->names, request->drain, request->timeout_usec, &line);
+        r = control_ask(fd, act->name, request->names, request->drain, request->timeout_usec, &answer);
         if (r == -ETIME) {
                 (void)fprintf(stderr, "runner-registrar %s: time ran out; the agent goes on with it\n", act->name);
                 *ret_code = EXIT_AGAIN;
@@ -72,7 +68,7 @@ static int ask_agent(const Act *act, const char *runtime_dir, const OrderRequest
                         stderr, "runner-registrar %s: the agent does not answer: %s\n", act->name, strerror(-r));
                 *ret_code = EXIT_FAILED;
         } else
-                *ret_code = print_answer(act, line);
+                *ret_code = print_answer(act, answer);
         return 0;
 }
 

@@ -2,8 +2,7 @@
 #include <string.h>
 
 #include "agent/cli/cli.h"
-#include "agent/control.h"
-#include "agent/core/json.h"
+#include "agent/control-client.h"
 #include "agent/core/status.h"
 #include "agent/manager.h"
 #include "agent/status-file.h"
@@ -18,19 +17,14 @@ static const char help[] =
 static int ask_agent(const char *runtime_dir, char **ret)
 {
         _cleanup_close_ int fd = -1;
-        _cleanup_free_ char *line = NULL;
+        _cleanup_json_ json_t *answer = NULL;
+        _cleanup_secret_ Secret *status = NULL;
         int r = control_connect(runtime_dir, &fd);
 
         if (r >= 0)
-                r = control_ask(fd, "status", NULL, false, 30 * USEC_PER_SEC, &line);
-        if (r < 0)
-                return r;
-        _cleanup_json_ json_t *answer = NULL;
-        r = json_read_own(line, strlen(line), CONTROL_REPLY_MAX, &answer);
-        if (r < 0)
-                return r;
-        _cleanup_secret_ Secret *status = NULL;
-        r = json_write(json_object_get(answer, "status"), JSON_COMPACT, &status);
+                r = control_ask(fd, "status", NULL, false, 30 * USEC_PER_SEC, &answer);
+        if (r >= 0)
+                r = json_write(json_object_get(answer, "status"), JSON_COMPACT, &status);
         if (r < 0)
                 return r;
         *ret = strdup(secret_data(status));

@@ -2,8 +2,7 @@
 #include <string.h>
 
 #include "agent/cli/cli.h"
-#include "agent/control.h"
-#include "agent/core/json.h"
+#include "agent/control-client.h"
 #include "config/value.h"
 
 /* How often an agent is looked for that has not come up yet: its socket appears in a folder that may not exist
@@ -22,15 +21,11 @@ static const char help[] =
 static int wait_once(const char *runtime_dir, char *const *names, uint64_t timeout_usec, int *ret_code)
 {
         _cleanup_close_ int fd = -1;
-        _cleanup_free_ char *line = NULL;
+        _cleanup_json_ json_t *answer = NULL;
         int r = control_connect(runtime_dir, &fd);
 
         if (r >= 0)
-                r = control_ask(fd, "wait", names, false, timeout_usec, &line);
-        if (r < 0)
-                return r;
-        _cleanup_json_ json_t *answer = NULL;
-        r = json_read_own(line, strlen(line), CONTROL_REPLY_MAX, &answer);
+                r = control_ask(fd, "wait", names, false, timeout_usec, &answer);
         if (r < 0)
                 return r;
         *ret_code = (int)json_integer_value(json_object_get(answer, "code"));

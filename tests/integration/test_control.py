@@ -12,7 +12,7 @@ import stat
 import subprocess
 from datetime import datetime, timedelta
 
-from case import AGAIN, DONE, FAST, REFUSED, USAGE, Case
+from case import AGAIN, DONE, FAILED, FAST, REFUSED, USAGE, Case
 from host import PATIENCE, PROGRAM
 
 from report import main
@@ -209,6 +209,25 @@ class Socket(Case):
         self.enrolled_agent()
         self.run_command("verify")
         self.assert_enrolled_once()
+
+    def test_a_strange_answer_is_no_success(self):
+        """Another version's, say: what does not tell how it went, did not go well."""
+        self.host.configure(agent=FAST, registration_token="instance")
+        os.makedirs(self.host.runtime_dir, exist_ok=True)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.path.join(self.host.runtime_dir, "control"))
+            listener.listen()
+            for answer in (b"{}\n", b"[]\n", b'{"code": "0"}\n', b"nonsense\n"):
+                with self.subTest(answer=answer):
+                    asking = subprocess.Popen([PROGRAM, "-c", self.host.config, "verify"], env=self.host.environment,
+                                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                    client = listener.accept()[0]
+                    client.recv(1000)
+                    client.sendall(answer)
+                    client.close()
+                    out, err = asking.communicate(timeout=PATIENCE)
+                    self.assertEqual((asking.returncode, out), (FAILED, ""))
+                    self.assertIn("the agent does not answer", err)
 
 
 class Wait(Case):
