@@ -85,6 +85,22 @@ class SharedToken(Case):
         self.settle(agent)
         self.check(mark)
 
+    def test_new_name_is_enrolled_later(self):
+        """Nobody lived under its token when the old name looked first; it looks again."""
+        mark = self.live_as_old_and_stop()
+        self.configure("new", deregister_on="never", verify_interval="1s")
+        source = os.path.join(self.host.secrets, "new-authentication_token")
+        os.rename(source, source + ".away")
+        agent = self.start_agent()
+        agent.wait_status(lambda r: r["reason"], "new")
+        self.run_command("deregister", "new")
+        before = agent.runner("old")["next_action_at"]
+        agent.wait_status(lambda r: r["next_action_at"] != before, "old")
+        os.rename(source + ".away", source)
+        self.run_command("register", "new")
+        self.settle(agent)
+        self.check(mark)
+
     def test_across_an_outage(self):
         """The debt of the old name is the new one's manager."""
         self.configure("old", stop_timeout="1s")
