@@ -175,8 +175,7 @@ static int explain_files(const HttpFailure *f, Transport *ret, char **ret_senten
         if (f->code == CURLE_SSL_CERTPROBLEM && f->target->tls_key_file)
                 return say(TRANSPORT_TLS, ret, ret_sentence,
                         "tls_cert_file '%s' with tls_key_file '%s' can't be used: both must be PEM, belong to each "
-                        "other and "
-                        "need no passphrase",
+                        "other and need no passphrase",
                         certificate, f->target->tls_key_file);
         if (f->code == CURLE_SSL_CERTPROBLEM)
                 return say(TRANSPORT_TLS, ret, ret_sentence,
@@ -219,22 +218,36 @@ static int explain_broken(const HttpFailure *f, Transport *ret, char **ret_sente
         }
 }
 
+/* What is known whatever curl's code says, which may be one of many then. False: nothing. */
+static bool explain_known(const HttpFailure *f, Transport *ret, char **ret_sentence, int *ret_error)
+{
+        int r;
+
+        if (f->body_too_large)
+                r = say(TRANSPORT_TOO_LARGE, ret, ret_sentence, "The answer of %s is larger than %zu bytes", f->place,
+                        f->body_max > 0 ? f->body_max : (size_t)REPLY_BODY_MAX);
+        /* Of one endless header line curl hands nothing over; it ends with its own bound, as if memory ran out. */
+        else if (f->headers_too_large || (f->code == CURLE_OUT_OF_MEMORY && f->headers_begun))
+                r = say(TRANSPORT_TOO_LARGE, ret, ret_sentence, "The headers of %s's answer are larger than %d bytes",
+                        f->place, REPLY_HEADER_MAX);
+        else if (is_client_certificate_refused(f) && f->target->tls_cert_file)
+                r = say(TRANSPORT_TLS, ret, ret_sentence, "%s refused the certificate of tls_cert_file '%s'",
+                        f->place, f->target->tls_cert_file);
+        else if (is_client_certificate_refused(f))
+                r = say(TRANSPORT_TLS, ret, ret_sentence,
+                        "%s wants a client certificate; set tls_cert_file and tls_key_file", f->place);
+        else
+                return false;
+        *ret_error = r;
+        return true;
+}
+
 int http_failure_explain(const HttpFailure *f, Transport *ret, char **ret_sentence)
 {
-        if (f->body_too_large)
-                return say(TRANSPORT_TOO_LARGE, ret, ret_sentence, "The answer of %s is larger than %zu bytes",
-                        f->place, f->body_max > 0 ? f->body_max : (size_t)REPLY_BODY_MAX);
-        /* Of one endless header line curl hands nothing over; it ends with its own bound, as if memory ran out. */
-        if (f->headers_too_large || (f->code == CURLE_OUT_OF_MEMORY && f->headers_begun))
-                return say(TRANSPORT_TOO_LARGE, ret, ret_sentence,
-                        "The headers of %s's answer are larger than %d bytes", f->place, REPLY_HEADER_MAX);
-        if (is_client_certificate_refused(f) && f->target->tls_cert_file)
-                return say(TRANSPORT_TLS, ret, ret_sentence, "%s refused the certificate of tls_cert_file '%s'",
-                        f->place, f->target->tls_cert_file);
-        if (is_client_certificate_refused(f))
-                return say(TRANSPORT_TLS, ret, ret_sentence,
-                        "%s wants a client certificate; set tls_cert_file and tls_key_file", f->place);
+        int r;
 
+        if (explain_known(f, ret, ret_sentence, &r))
+                return r;
         switch (f->code) {
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_ISSUER_ERROR:

@@ -196,7 +196,10 @@ int cli_register(const CliContext *context, int argc, char **argv)
                         "\n"
                         "One pass: enrols what is not enrolled, then ends; nothing to do is success. A token that "
                         "GitLab\n"
-                        "refuses is reported and left alone.\n",
+                        "refuses is reported and left alone.\n"
+                        "\n"
+                        "Exit: 0 all are enrolled, 75 GitLab could not be asked, 77 it refused one, 78 a token can't "
+                        "be read.\n",
         };
 
         return run_act(context, &act, argc, argv);
@@ -228,7 +231,10 @@ int cli_rotate(const CliContext *context, int argc, char **argv)
                         "\n"
                         "Replaces the authentication token now. Refuses (exit 1) where other hosts share the token, "
                         "unless\n"
-                        "`rotation = always`.\n",
+                        "`rotation = always`.\n"
+                        "\n"
+                        "Exit: 0 all are rotated, 1 one may not be, 75 GitLab could not be asked, 77 it refused "
+                        "one.\n",
         };
 
         return run_act(context, &act, argc, argv);
@@ -250,7 +256,10 @@ int cli_deregister(const CliContext *context, int argc, char **argv)
                         "                `drain_timeout`, or as T demands, is aborted; the exit code stays that of "
                         "the\n"
                         "                withdrawal\n"
-                        "  --timeout T   be done, or stop waiting, within this time (90s, 5min)\n",
+                        "  --timeout T   be done, or stop waiting, within this time (90s, 5min)\n"
+                        "\n"
+                        "Exit: 0 nothing of it is left in GitLab, 75 what is left is remembered and deleted "
+                        "later.\n",
         };
 
         return run_act(context, &act, argc, argv);

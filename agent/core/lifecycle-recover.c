@@ -133,7 +133,7 @@ Action recover_start(Lifecycle *l)
 
         if (l->state != RUNNER_STATE_RECOVERING)
                 lifecycle_notice(l, NOTICE_RECOVERING,
-                        "GitLab has not known the token of runner %lld %u times in a row; recovering",
+                        "GitLab did not know the token of runner %lld, %u times in a row; recovering",
                         (long long)record->runner_id, record->dead_proofs);
         lifecycle_enter(l, RUNNER_STATE_RECOVERING);
         lifecycle_set_never(l, DUE_ENROL);
