@@ -326,7 +326,7 @@ static Action orphan_listed(Lifecycle *l, const Event *event)
 {
         const Judgement *j = event->judgement;
 
-        if (j->verdict == VERDICT_DEAD || (j->verdict == VERDICT_PERMANENT && !j->refused_by_net))
+        if (j->verdict == VERDICT_PERMANENT && !j->refused_by_net)
                 return orphans_unprovable(l);
         if (j->verdict != VERDICT_ALIVE)
                 return debt_kept(l, j);

@@ -157,8 +157,7 @@ static Action decide_stop_entries(Lifecycle *l)
         Action action = entries_check(l);
         uint64_t half = l->now.boottime_usec + usec_sub(l->stop_deadline_usec, l->now.boottime_usec) / 2;
 
-        if (action.kind == ACTION_SEND)
-                action.until_usec = l->until_usec = half;
+        action.until_usec = l->until_usec = half;
         return action;
 }
 

@@ -255,9 +255,6 @@ static Action entry_next(Lifecycle *l)
                 return act_send(l, CALL_PROBE, (CallArguments){}, entry_probed);
         /* Not a token that GitLab takes: ours goes back in, after it has proved to be better. */
         entries_give_up(l, l->candidates[0].token);
-        /* Without memory nothing could be noted. */
-        if (entries_foreign(l))
-                lifecycle_set_due(l, DUE_ENTRIES, l->plan.retry_max_usec, "retry_max");
         l->entry_missing = true;
         lifecycle_set_due(l, DUE_VERIFY, 0, "before config.toml is put right");
         return act_decide(l);

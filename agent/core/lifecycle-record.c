@@ -290,7 +290,7 @@ int lifecycle_take_token(
         record->token = take_ptr(copy);
         entries_relist(l);
         /* The file may have changed while GitLab thought. */
-        if (entries_foreign(l) && l->due_usec[DUE_ENTRIES] == USEC_INFINITY)
+        if (entries_foreign(l))
                 lifecycle_set_due(l, DUE_ENTRIES, 0, "config.toml holds another token");
         if (runner_id > 0)
                 record->runner_id = runner_id;
