@@ -66,7 +66,8 @@ int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *ret, unsigned 
 unsigned char *__wrap_HMAC(const EVP_MD *type, const void *key, int key_size, const unsigned char *data, size_t size,
         unsigned char *ret, unsigned *ret_size);
 
-static unsigned memory_left; /* allocations until the one that fails; 0: none does */
+static unsigned memory_left;   /* allocations until the one that fails; 0: none does */
+static bool memory_stays_away; /* all after it fail as well */
 static unsigned long memory_failures;
 
 static inline bool memory_fails(void)
@@ -74,6 +75,8 @@ static inline bool memory_fails(void)
         if (memory_left == 0 || --memory_left > 0)
                 return false;
         memory_failures++;
+        if (memory_stays_away)
+                memory_left = 1;
         errno = ENOMEM;
         return true;
 }

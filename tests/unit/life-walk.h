@@ -11,7 +11,10 @@
 
 static inline void boot(World *w, bool proves)
 {
-        const Facts facts = {.system_id = "s_0123456789ab", .machine_id = "machine", .system_id_proves = proves};
+        const Facts facts = {.system_id = "s_0123456789ab",
+                .machine_id = "machine",
+                .instance_id = "instance",
+                .system_id_proves = proves};
         Record *record = NULL;
         Answer answer = {};
         bool answered = w->journal && answer_decode(secret_data(w->journal), secret_size(w->journal), &answer) >= 0;

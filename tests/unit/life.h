@@ -58,6 +58,7 @@ typedef struct Line {
 #define STALE        {IN_DISK, .error = -ESTALE}
 #define SECRET(t)    {IN_SECRET, .text = (t)}
 #define NO_SECRET    {IN_SECRET, .error = -ENOENT}
+#define SECRET_GONE(why) {IN_SECRET, .error = -ENOENT, .text = (why)}
 #define NO_MEMORY    {IN_SECRET, .error = -ENOMEM}
 #define REPLY(...)   {IN_REPLY, .judgement = {__VA_ARGS__}}
 #define YES          REPLY(.verdict = VERDICT_ALIVE)
@@ -107,7 +108,8 @@ typedef struct Life {
         unsigned notices[_NOTICE_MAX];
         bool has_outcome;
         int code;
-        bool deaf; /* nobody takes what is said, or how a command ended */
+        char message[256]; /* of the outcome */
+        bool deaf;         /* nobody takes what is said, or how a command ended */
 } Life;
 
 static inline Plan life_plan(Flow flow)
@@ -236,6 +238,7 @@ static inline void life_look(Life *life)
         if (lifecycle_take_outcome(life->l, &command, &outcome)) {
                 life->has_outcome = true;
                 life->code = outcome.code;
+                (void)snprintf(life->message, sizeof(life->message), "%s", outcome.message ? outcome.message : "");
                 free(outcome.message);
         }
 }
@@ -276,9 +279,11 @@ static inline Action life_step(Life *life, const Line *line)
         if (line->in.kind == IN_ENTRIES) {
                 event.entries = views;
                 event.n_entries = life_views(line->in.text, views);
-        } else if (line->in.text)
+        } else if (line->in.text && line->in.error == 0)
                 secret = life_secret(line->in.text);
         event.secret = secret;
+        if (line->in.kind == IN_SECRET && line->in.error < 0)
+                event.message = line->in.text;
         judgement.identity.token = secret;
         if (line->in.kind == IN_REPLY)
                 event.judgement = &judgement;

@@ -1,14 +1,6 @@
-/* Commands: what they do, when their outcome is told, and passes without an agent. */
+/* Commands: what they do, and when their outcome is told. */
 
 #include "tests/unit/life.h"
-
-static Plan once(Flow flow)
-{
-        Plan plan = life_plan(flow);
-
-        plan.once = true;
-        return plan;
-}
 
 static void live(Life *life, Plan plan)
 {
@@ -19,8 +11,6 @@ static void live(Life *life, Plan plan)
                 PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
         PLAY(life, {TIME, SEND(VERIFY)}, {ALIVE_ID(42), WAIT});
 }
-
-/* ---- with an agent ---- */
 
 static void test_verify_says_what_gitlab_says(void **state)
 {
@@ -83,16 +73,27 @@ static void test_rotate_by_hand(void **state)
 /* A shared token is other hosts' as well. */
 static void test_rotate_by_hand_refuses_shared(void **state)
 {
-        static const RotationPolicy policies[] = {ROTATION_AUTO, ROTATION_ALWAYS};
+        static const struct {
+                Flow flow;
+                RotationPolicy rotation;
+                bool rotates;
+        } rows[] = {
+                {FLOW_AUTHENTICATION_TOKEN, ROTATION_AUTO, false},
+                {FLOW_AUTHENTICATION_TOKEN, ROTATION_ALWAYS, true},
+                {FLOW_AUTHENTICATION_TOKEN, ROTATION_NEVER, false},
+                {FLOW_AUTHENTICATION_TOKEN, ROTATION_GITLAB_RUNNER, false},
+                {FLOW_REGISTRATION_TOKEN, ROTATION_NEVER, true}, /* by itself never; a person may */
+                {FLOW_REGISTRATION_TOKEN, ROTATION_GITLAB_RUNNER, true},
+        };
 
-        for (size_t i = 0; i < ELEMENTS(policies); i++) {
-                Plan plan = life_plan(FLOW_AUTHENTICATION_TOKEN);
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Plan plan = life_plan(rows[i].flow);
                 Life life;
 
-                plan.rotation = policies[i];
+                plan.rotation = rows[i].rotation;
                 live(&life, plan);
-                PLAY(&life, {COMMAND(ROTATE), policies[i] == ROTATION_ALWAYS ? PREPARE : WAIT});
-                if (policies[i] == ROTATION_AUTO)
+                PLAY(&life, {COMMAND(ROTATE), rows[i].rotates ? PREPARE : WAIT});
+                if (!rows[i].rotates)
                         life_check_outcome(&life, 1);
                 life_end(&life);
         }
@@ -107,6 +108,8 @@ static void test_rotate_by_hand_waits_for_the_proof(void **state)
                 int code;
         } rows[] = {
                 {{LOST, SAVE}, {ALIVE_ID(42), SAVE}, 75},
+                {{LOST, SAVE}, {UNCLEAR, WAIT}, 75},
+                {{LOST, SAVE}, {NO_TLS, WAIT}, 1},
                 {{LOST, SAVE}, {DEAD, SAVE}, 75}, /* the new token is on its way to nobody: nothing was refused */
                 {{DEAD, SAVE}, {DEAD, SAVE}, 77},
                 {{UNCLEAR, SAVE}, {UNCLEAR, WAIT}, 75},
@@ -222,6 +225,148 @@ static void test_outcome_asks_the_disk_again(void **state)
         life_end(&life);
 }
 
+/* What was told stays so, though nobody has taken it yet: what fails later is another matter. */
+static void test_an_outcome_does_not_change(void **state)
+{
+        static const Line rows[] = {{ENTRIES("tok-b"), SEND(VERIFY)}, {RELOAD, WRITE}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                live(&life, life_plan(FLOW_REGISTRATION_TOKEN));
+                life.deaf = true;
+                PLAY(&life, {COMMAND(VERIFY), SEND(VERIFY)}, {ALIVE_ID(42), WAIT}, rows[i]);
+                if (rows[i].kind == ACTION_SEND)
+                        PLAY(&life, {UNCLEAR, WAIT}, {RELOAD, WAIT});
+                else
+                        PLAY(&life, {BROKEN, WAIT});
+                life_look(&life);
+                life_check_outcome(&life, 0);
+                life_end(&life);
+        }
+}
+
+/* A token that nobody has judged yet keeps ours out of config.toml: the command says so, and asks GitLab once. */
+static void test_a_foreign_token_is_said(void **state)
+{
+        static const struct {
+                const char *entry;
+                int code;
+        } rows[] = {{"tok-b", 75}, {"tok-a", 0}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                live(&life, life_plan(FLOW_REGISTRATION_TOKEN));
+                PLAY(&life, {COMMAND(VERIFY), SEND(VERIFY)}, {ENTRIES(rows[i].entry), KEEP});
+                (void)life_step(&life, &(Line){ALIVE_UNTIL(42, LIFE_START + DAY), WAIT});
+                for (unsigned n = 0; n < 10 && !life.has_outcome; n++)
+                        (void)life_step(
+                                &life, life.last.kind == ACTION_SEND ? &(Line){UNCLEAR, WAIT} : &(Line){DONE, WAIT});
+                life_check_outcome(&life, rows[i].code);
+                life_end(&life);
+        }
+}
+
+/* While a rotation by hand is not answered another token is adopted, as it stands in config.toml and works: that one
+ * is not rotated as well. */
+static void test_rotate_by_hand_resets_once(void **state)
+{
+        Life life;
+
+        live(&life, life_plan(FLOW_REGISTRATION_TOKEN));
+        PLAY(&life, {COMMAND(ROTATE), PREPARE}, {DONE, SEND(RESET)}, {ENTRIES("tok-b"), KEEP}, {LOST, SEND(VERIFY)});
+        assert_string_equal(secret_data(life.last.arguments.token), "tok-b");
+        PLAY(&life, {ALIVE_ID(42), SAVE}, {DONE, WRITE}, {DONE, SEND(VERIFY)}, {ALIVE_ID(42), WAIT});
+        life_check_outcome(&life, 75);
+        life_check_token(&life, "tok-b");
+        life_end(&life);
+}
+
+/* Whoever comes second is not taken for the first. */
+static void test_one_command_at_a_time(void **state)
+{
+        Life life;
+
+        live(&life, life_plan(FLOW_REGISTRATION_TOKEN));
+        PLAY(&life, {COMMAND(VERIFY), SEND(VERIFY)}, {COMMAND(DEREGISTER), KEEP}, {ALIVE_ID(42), WAIT});
+        life_check_outcome(&life, 0);
+        life_check_token(&life, "tok-a");
+        life_end(&life);
+}
+
+/* Nor is one that stands beside another, which nobody has judged. */
+static void test_rotate_by_hand_not_beside_another(void **state)
+{
+        Life life;
+
+        live(&life, life_plan(FLOW_REGISTRATION_TOKEN));
+        PLAY(&life, {ENTRIES("tok-b"), SEND(VERIFY)}, {UNCLEAR, WAIT}, {COMMAND(ROTATE), WAIT});
+        life_check_outcome(&life, 75);
+        assert_non_null(strstr(life.message, "another token"));
+        life_end(&life);
+}
+
+/* What somebody else wrote a moment ago is asked about before: what goes may live under it. */
+static void test_deregister_asks_about_what_others_wrote(void **state)
+{
+        static const struct {
+                const char *entry, *deleted;
+        } rows[] = {{"tok-b", "tok-b"}, {"tok-a", "tok-a"}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                live(&life, life_plan(FLOW_REGISTRATION_TOKEN));
+                PLAY(&life, {RELOAD, WRITE}, {ENTRIES(rows[i].entry), KEEP}, {COMMAND(DEREGISTER), KEEP});
+                (void)life_step(&life, &(Line){STALE, WAIT});
+                for (unsigned n = 0;
+                        n < 10 && !(life.last.kind == ACTION_SEND && life.last.call == CALL_DELETE_RUNNER); n++)
+                        (void)life_step(&life, life.last.kind == ACTION_SEND   ? &(Line){ALIVE_ID(42), WAIT}
+                                               : life.last.kind == ACTION_TELL ? &(Line){TOLD(DONE), WAIT}
+                                                                               : &(Line){DONE, WAIT});
+                assert_int_equal(life.last.call, CALL_DELETE_RUNNER);
+                assert_string_equal(secret_data(life.last.arguments.token), rows[i].deleted);
+                life_end(&life);
+        }
+}
+
+/* What is not enrolled, or not ours, has nothing to delete; what it owes is paid. */
+static void test_deregister_of_nothing(void **state)
+{
+        static const struct {
+                bool token, debt;
+                int64_t id;
+        } rows[] = {{false, false, 42}, {true, false, 42}, {true, false, 0}, {false, true, 42}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = rows[i].token ? life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a")
+                                               : life_record(FLOW_REGISTRATION_TOKEN);
+                Debt debt = {.kind = DEBT_RUNNER, .runner_id = 7, .since_usec = LIFE_START};
+                Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+                Life life;
+
+                record->ours = record->manager_ours = false;
+                record->runner_id = rows[i].id;
+                if (rows[i].debt) {
+                        assert_int_equal(replace_string(&debt.target.url, LIFE_URL), 0);
+                        debt.token = life_secret("tok-1");
+                        assert_int_equal(record_add_debt(record, &debt), 0);
+                }
+                plan.configured = false;
+                life_begin(&life, plan, record);
+                if (rows[i].debt)
+                        PLAY(&life, {START, WAIT}, {COMMAND(DEREGISTER), SEND(DELETE_RUNNER)}, {YES, SAVE},
+                                {DONE, WAIT});
+                else
+                        PLAY(&life, {START, WAIT}, {COMMAND(DEREGISTER), SAVE}, {DONE, WAIT});
+                life_check_outcome(&life, 0);
+                life_check_token(&life, NULL);
+                assert_int_equal(record->n_debts, 0);
+                life_end(&life);
+        }
+}
+
 /* `register` without a place to write. */
 static void test_register_says_why_not(void **state)
 {
@@ -270,6 +415,54 @@ static void test_unconfigured_knows_deregister(void **state)
         life_end(&life);
 }
 
+/* It can be verified, too. No entry is made for it, and that none stands there is no failure. */
+static void test_unconfigured_is_verified(void **state)
+{
+        static const char *const entries[] = {"tok-a", ""};
+
+        for (size_t i = 0; i < ELEMENTS(entries); i++) {
+                Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+                Life life;
+
+                plan.configured = false;
+                life_begin(&life, plan, life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a"));
+                life_learn(&life, entries[i]);
+                PLAY(&life, {START, WAIT}, {COMMAND(VERIFY), SEND(VERIFY)},
+                        {ALIVE_UNTIL(42, LIFE_START + 90 * DAY), SAVE});
+                if (*entries[i])
+                        PLAY(&life, {DONE, WRITE}, {DONE, WAIT});
+                else
+                        PLAY(&life, {DONE, WAIT});
+                life_check_outcome(&life, 0);
+                life_end(&life);
+        }
+}
+
+/* Withdrawn by command, it stays so over a reload, until one configures it anew. */
+static void test_configured_anew_is_enrolled(void **state)
+{
+        Plan plan = life_plan(FLOW_REGISTRATION_TOKEN), none = plan;
+        Life life;
+
+        live(&life, plan);
+        PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_RUNNER)},
+                {UNCLEAR, WAIT}, {TIME, SEND(DELETE_RUNNER)}, {UNCLEAR, WAIT}, {TIME, SEND(DELETE_RUNNER)},
+                {UNCLEAR, WAIT});
+        lifecycle_configure(life.l, &plan);
+        PLAY(&life, {RELOAD, WAIT});
+        life_check_state(&life, RUNNER_STATE_WITHDRAWN);
+        none.configured = false;
+        lifecycle_configure(life.l, &none);
+        PLAY(&life, {RELOAD, WAIT});
+        life_check_state(&life, RUNNER_STATE_WITHDRAWN);
+        lifecycle_configure(life.l, &plan);
+        /* What it owes it asks about first. */
+        PLAY(&life, {RELOAD, SEND(VERIFY)});
+        assert_string_equal(secret_data(life.last.arguments.token), "tok-a");
+        PLAY(&life, {ALIVE_ID(42), SAVE}, {DONE, WRITE});
+        life_end(&life);
+}
+
 /* A state that nobody could read is refused, and must never be taken for settled. */
 static void test_refused_is_never_settled(void **state)
 {
@@ -282,124 +475,6 @@ static void test_refused_is_never_settled(void **state)
         life_begin(&life, plan, record);
         PLAY(&life, {START, WAIT});
         assert_false(lifecycle_settled(life.l));
-        life_end(&life);
-}
-
-/* ---- a pass without an agent ---- */
-
-static void test_pass_registers_and_hands_over(void **state)
-{
-        EntryEdit edit;
-        Life life;
-
-        life_begin(&life, once(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
-        PLAY(&life, {START, WAIT}, {COMMAND(REGISTER), READ}, {SECRET("GR1348941a"), PREPARE}, {DONE, SEND(REGISTER)},
-                {GIVEN_UNTIL(42, "tok-a", LIFE_START + 90 * DAY), JOURNAL}, {DONE, SAVE}, {DONE, WRITE});
-        /* Nobody stays to rotate: gitlab-runner sees the true times. */
-        lifecycle_entry_edit(life.l, &edit);
-        assert_int_equal(edit.expires_at->tv_sec, (LIFE_START + 90 * DAY) / USEC_PER_SEC);
-        PLAY(&life, {CHANGED, TELL}, {TOLD(DONE), WAIT});
-        life_check_outcome(&life, 0);
-        assert_int_equal(life.last.until_usec, USEC_INFINITY);
-        life_end(&life);
-}
-
-/* Nothing to do is success, for a runner of ours its times apart. */
-static void test_pass_leaves_what_is_enrolled(void **state)
-{
-        Life life;
-
-        life_begin(&life, once(FLOW_REGISTRATION_TOKEN), life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a"));
-        life_learn(&life, "tok-a");
-        PLAY(&life, {START, WAIT}, {COMMAND(REGISTER), WRITE}, {DONE, SEND(VERIFY)}, {ALIVE_ID(42), SAVE},
-                {DONE, WRITE}, {DONE, WAIT});
-        life_check_outcome(&life, 0);
-        life_end(&life);
-}
-
-/* One pass: nothing is tried twice. */
-static void test_pass_tries_nothing_twice(void **state)
-{
-        static const struct {
-                Line reply;
-                int code;
-        } rows[] = {
-                {{LOST, SAVE}, 75},
-                {{REFUSED, SAVE}, 77},
-                {{BUSY(USEC_PER_SEC), SAVE}, 75},
-                {{NO_TLS, SAVE}, 1},
-                {{UNCLEAR, SAVE}, 75},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(rows); i++) {
-                Life life;
-
-                life_begin(&life, once(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
-                PLAY(&life, {START, WAIT}, {COMMAND(REGISTER), READ}, {SECRET("GR1348941a"), PREPARE},
-                        {DONE, SEND(REGISTER)});
-                assert_int_equal(life_step(&life, &rows[i].reply).kind, ACTION_SAVE);
-                PLAY(&life, {DONE, WAIT});
-                life_check_outcome(&life, rows[i].code);
-                assert_int_equal(life.last.until_usec, USEC_INFINITY);
-                life_end(&life);
-        }
-}
-
-/* A dead entry is reported and left alone. */
-static void test_pass_leaves_a_dead_entry_alone(void **state)
-{
-        Life life;
-
-        life_begin_with(&life, once(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN), NULL, true);
-        life_learn(&life, "tok-a");
-        PLAY(&life, {START, WAIT}, {COMMAND(REGISTER), SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT});
-        life_check_outcome(&life, 77);
-        life_end(&life);
-}
-
-/* In a pass nothing was heard of the token yet: it is asked about first. */
-static void test_pass_rotates_what_it_has_verified(void **state)
-{
-        Life life;
-
-        life_begin(&life, once(FLOW_REGISTRATION_TOKEN), life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a"));
-        life_learn(&life, "tok-a");
-        PLAY(&life, {START, WAIT}, {COMMAND(ROTATE), WRITE}, {DONE, SEND(VERIFY)}, {ALIVE_ID(42), PREPARE},
-                {DONE, SEND(RESET)}, {GIVEN(0, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE}, {CHANGED, TELL},
-                {TOLD(DONE), WAIT});
-        life_check_outcome(&life, 0);
-        life_end(&life);
-}
-
-static void test_pass_withdraws(void **state)
-{
-        Life life;
-
-        life_begin(&life, once(FLOW_REGISTRATION_TOKEN), life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a"));
-        life_learn(&life, "tok-a");
-        PLAY(&life, {START, WAIT}, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
-                {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {UNCLEAR, WAIT}, {TIME, SEND(DELETE_RUNNER)}, {YES, SAVE},
-                {DONE, WAIT});
-        life_check_outcome(&life, 0);
-        life_end(&life);
-}
-
-/* What a crash left is settled before anything else, by whatever pass comes first. */
-static void test_pass_applies_a_journalled_answer(void **state)
-{
-        Record *record = life_record(FLOW_REGISTRATION_TOKEN);
-        Answer answer = {.kind = INTENT_CREATE,
-                .runner_id = 42,
-                .token = life_secret("tok-a"),
-                .obtained_at_usec = LIFE_START,
-                .intent_since_usec = 1};
-        Life life;
-
-        record->intent = (Intent){.kind = INTENT_CREATE, .since_usec = 1};
-        life_begin_with(&life, once(FLOW_REGISTRATION_TOKEN), record, &answer, false);
-        PLAY(&life, {START, SAVE}, {DONE, WRITE}, {CHANGED, TELL}, {TOLD(DONE), WAIT},
-                {COMMAND(VERIFY), SEND(VERIFY)}, {ALIVE_ID(42), WAIT});
-        life_check_outcome(&life, 0);
         life_end(&life);
 }
 
@@ -417,16 +492,18 @@ int main(void)
                 cmocka_unit_test(test_start_enrols_what_was_withdrawn),
                 cmocka_unit_test(test_outcome_waits_for_the_disk),
                 cmocka_unit_test(test_outcome_asks_the_disk_again),
+                cmocka_unit_test(test_an_outcome_does_not_change),
+                cmocka_unit_test(test_a_foreign_token_is_said),
+                cmocka_unit_test(test_rotate_by_hand_resets_once),
+                cmocka_unit_test(test_one_command_at_a_time),
+                cmocka_unit_test(test_rotate_by_hand_not_beside_another),
+                cmocka_unit_test(test_deregister_asks_about_what_others_wrote),
+                cmocka_unit_test(test_deregister_of_nothing),
                 cmocka_unit_test(test_register_says_why_not),
                 cmocka_unit_test(test_unconfigured_knows_deregister),
+                cmocka_unit_test(test_unconfigured_is_verified),
+                cmocka_unit_test(test_configured_anew_is_enrolled),
                 cmocka_unit_test(test_refused_is_never_settled),
-                cmocka_unit_test(test_pass_registers_and_hands_over),
-                cmocka_unit_test(test_pass_leaves_what_is_enrolled),
-                cmocka_unit_test(test_pass_tries_nothing_twice),
-                cmocka_unit_test(test_pass_leaves_a_dead_entry_alone),
-                cmocka_unit_test(test_pass_rotates_what_it_has_verified),
-                cmocka_unit_test(test_pass_withdraws),
-                cmocka_unit_test(test_pass_applies_a_journalled_answer),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,6 +128,16 @@ static void test_clone_enrols_anew(void **state)
         EntryEdit edit;
         Life life;
 
+        /* An image without an entry has none to write over. */
+        record->cloned = true;
+        life_begin_with(&life, life_plan(FLOW_REGISTRATION_TOKEN), record, NULL, true);
+        PLAY(&life, {START, SAVE}, {DONE, WAIT}, {TIME, READ}, {SECRET("GR1348941a"), PREPARE},
+                {DONE, SEND(REGISTER)}, {GIVEN(43, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE});
+        lifecycle_entry_edit(life.l, &edit);
+        assert_null(edit.holds);
+        life_end(&life);
+
+        record = life_record(FLOW_REGISTRATION_TOKEN);
         record->cloned = true;
         life_begin_with(&life, life_plan(FLOW_REGISTRATION_TOKEN), record, NULL, true);
         life_learn(&life, "tok-sibling");
@@ -244,6 +254,28 @@ static void test_refused_is_loud_once_and_slow(void **state)
 }
 
 /* No memory to read a secret into says nothing about its source: tried again soon, not in an hour. */
+/* The source's own words are shown: who reads them knows what to do. */
+static void test_a_source_says_why(void **state)
+{
+        static const struct {
+                Line line;
+                const char *reason;
+        } rows[] = {
+                {{SECRET_GONE("'/etc/token' is not there"), SAVE}, "'/etc/token' is not there"},
+                {{NO_SECRET, SAVE}, "the token's source can't be read"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_record(FLOW_REGISTRATION_TOKEN));
+                PLAY(&life, {START, WAIT}, {TIME, READ}, rows[i].line, {DONE, WAIT});
+                life_check_state(&life, RUNNER_STATE_REFUSED);
+                assert_string_equal(lifecycle_reason(life.l), rows[i].reason);
+                life_end(&life);
+        }
+}
+
 static void test_no_memory_is_not_refused(void **state)
 {
         Life life;
@@ -304,15 +336,19 @@ static void test_starts_with_an_open_create(void **state)
 static void test_starts_with_a_journalled_answer(void **state)
 {
         static const struct {
+                IntentKind kind;
                 uint64_t since_usec;
                 const char *token;
         } rows[] = {
-                {LIFE_START - DAY, "tok-new"}, {LIFE_START - 2 * DAY, NULL}, /* of an intent of old: applied before */
+                {INTENT_CREATE, LIFE_START - DAY, "tok-new"},
+                /* of an intent of old: applied before */
+                {INTENT_CREATE, LIFE_START - 2 * DAY, NULL},
+                {INTENT_RESET, LIFE_START - DAY, NULL},
         };
 
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Record *record = life_record(FLOW_REGISTRATION_TOKEN);
-                Answer answer = {.kind = INTENT_CREATE,
+                Answer answer = {.kind = rows[i].kind,
                         .runner_id = 42,
                         .token = life_secret("tok-new"),
                         .obtained_at_usec = LIFE_START - DAY,
@@ -450,9 +486,7 @@ static void test_owes_what_was_rotated_before_its_entry_went(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_owes_what_was_rotated_before_its_entry_went),
                 cmocka_unit_test(test_registers_by_registration_token),
-                cmocka_unit_test(test_waits_once_after_a_clock_that_was_ahead),
                 cmocka_unit_test(test_creates_by_access_token),
                 cmocka_unit_test(test_takes_an_authentication_token),
                 cmocka_unit_test(test_adopts_its_own_entry),
@@ -466,13 +500,16 @@ int main(void)
                 cmocka_unit_test(test_asks_again_for_a_lost_answer_once),
                 cmocka_unit_test(test_waits_on_after_two_losses),
                 cmocka_unit_test(test_refused_is_loud_once_and_slow),
+                cmocka_unit_test(test_a_source_says_why),
                 cmocka_unit_test(test_no_memory_is_not_refused),
                 cmocka_unit_test(test_tls_failure_is_not_refused),
                 cmocka_unit_test(test_obeys_retry_after),
                 cmocka_unit_test(test_starts_with_an_open_create),
                 cmocka_unit_test(test_starts_with_a_journalled_answer),
+                cmocka_unit_test(test_waits_once_after_a_clock_that_was_ahead),
                 cmocka_unit_test(test_new_url_is_a_new_runner),
                 cmocka_unit_test(test_new_url_takes_the_rotated_token_along),
+                cmocka_unit_test(test_owes_what_was_rotated_before_its_entry_went),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,7 @@ static void test_sources_that_give_no_token(void **state)
         } rows[] = {
                 {{SECRET("a b"), WAIT}, true},
                 {{NO_SECRET, WAIT}, true},
+                {{SECRET_GONE("'/etc/token' is not there"), WAIT}, true},
                 {{NO_MEMORY, WAIT}, false},
         };
 
@@ -54,75 +55,6 @@ static void test_a_place_without_a_time(void **state)
                              .message = (char *)"Retry later"),
                             WAIT});
         assert_true(life.last.until_usec - life.now.boottime_usec >= 20 * USEC_PER_MINUTE);
-        life_end(&life);
-}
-
-/* ---- recovery by id ---- */
-
-static void lose(Life *life)
-{
-        Plan plan = life_plan(FLOW_ACCESS_TOKEN);
-
-        live(life, plan, life_enrolled(FLOW_ACCESS_TOKEN, "tok-a"));
-        PLAY(life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)},
-                {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ});
-}
-
-static void test_recoveries(void **state)
-{
-        static const struct {
-                Line line;
-                bool anew; /* a new enrolment begins; else it is tried again */
-        } rows[] = {
-                {{DEAD, READ}, true},
-                {{NO_ROUTE, READ}, true},
-                {{REFUSED, READ}, true},
-                {{NO_TLS, WAIT}, false},
-                {{UNCLEAR, WAIT}, false},
-                {{LOST, WAIT}, false},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(rows); i++) {
-                Life life;
-
-                lose(&life);
-                PLAY(&life, {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)});
-                for (Line line = rows[i].line; life.last.kind != ACTION_WAIT && life.last.kind != ACTION_READ_SECRET;
-                        line = (Line){DONE, WAIT})
-                        (void)life_step(&life, &line);
-                if (life.last.kind != (rows[i].anew ? ACTION_READ_SECRET : ACTION_WAIT))
-                        fail_msg("%zu: %d", i, life.last.kind);
-                /* Nothing is forgotten before the new one is there. */
-                life_check_token(&life, "tok-a");
-                life_end(&life);
-        }
-}
-
-static void test_recovery_without_an_access_token(void **state)
-{
-        Life life;
-
-        lose(&life);
-        (void)life_step(&life, &(Line){SECRET("a b"), WAIT});
-        life_check_token(&life, "tok-a");
-        assert_int_not_equal(life.last.kind, ACTION_PREPARE);
-        life_end(&life);
-}
-
-/* Told to stop while the disk makes room: nothing is sent any more that would change the token. */
-static void test_stop_before_a_reset(void **state)
-{
-        Life life;
-
-        lose(&life);
-        PLAY(&life, {SECRET("glpat-a"), PREPARE});
-        (void)life_step(&life, &(Line){STOP_IN(USEC_PER_MINUTE, .withdraw = false), WAIT});
-        for (unsigned i = 0; i < 10 && life.last.kind != ACTION_STOPPED; i++) {
-                assert_int_not_equal(life.last.kind, ACTION_SEND);
-                (void)life_step(&life, life.last.kind == ACTION_WAIT ? &(Line){TIME, WAIT} : &(Line){DONE, WAIT});
-        }
-        assert_int_equal(life.last.kind, ACTION_STOPPED);
-        life_check_token(&life, "tok-a");
         life_end(&life);
 }
 
@@ -240,9 +172,6 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_sources_that_give_no_token),
                 cmocka_unit_test(test_a_place_without_a_time),
-                cmocka_unit_test(test_recoveries),
-                cmocka_unit_test(test_recovery_without_an_access_token),
-                cmocka_unit_test(test_stop_before_a_reset),
                 cmocka_unit_test(test_what_is_told),
                 cmocka_unit_test(test_settled),
                 cmocka_unit_test(test_short_lives),

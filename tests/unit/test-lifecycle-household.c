@@ -204,8 +204,53 @@ static void test_says_what_it_lives_by(void **state)
         assert_int_equal(use_of(&life, LIFE_URL, "tok-c"), TOKEN_UNUSED);
         PLAY(&life, {DEAD, WAIT});
         assert_int_equal(use_of(&life, LIFE_URL, "tok-b"), TOKEN_UNUSED);
+        /* Nor is it learnt while a file is written. */
+        PLAY(&life, {RELOAD, WRITE}, {DONE, READ}, {SECRET("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE});
+        assert_int_equal(use_of(&life, LIFE_URL, "tok-b"), TOKEN_USED);
+        assert_int_equal(use_of(&life, LIFE_URL, "tok-c"), TOKEN_UNUSED);
+        PLAY(&life, {RELOAD, KEEP}, {DONE, WRITE}, {CHANGED, TELL}, {TOLD(DONE), READ},
+                {SECRET("tok-a"), SEND(VERIFY)}, {ALIVE_ID(42), SAVE}, {DONE, WRITE}, {CHANGED, TELL},
+                {TOLD(NOT_RUNNING), SEND(DELETE_MANAGER)}, {YES, SAVE}, {DONE, WAIT});
         /* Who goes itself holds up nobody. */
         PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE});
+        assert_int_equal(use_of(&life, LIFE_URL, "tok-a"), TOKEN_UNUSED);
+        life_end(&life);
+}
+
+/* A stop that leaves all as it is leaves the token in use. */
+static void test_says_what_it_lives_by_while_it_stops(void **state)
+{
+        static const struct {
+                bool withdraw;
+                TokenUse use;
+        } cases[] = {{false, TOKEN_USED}, {true, TOKEN_UNUSED}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Life life;
+
+                life_begin(
+                        &life, life_plan(FLOW_REGISTRATION_TOKEN), life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a"));
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE}, {STOP_IN(30 * USEC_PER_SEC, .withdraw = cases[i].withdraw), KEEP});
+                assert_int_equal(use_of(&life, LIFE_URL, "tok-a"), cases[i].use);
+                life_end(&life);
+        }
+}
+
+/* In a pass it is the command that enrols: before it has ended, and no other. */
+static void test_says_it_in_a_pass(void **state)
+{
+        Plan plan = life_plan(FLOW_AUTHENTICATION_TOKEN);
+        Life life;
+
+        plan.once = true;
+        life_begin(&life, plan, life_record(FLOW_AUTHENTICATION_TOKEN));
+        life.deaf = true;
+        PLAY(&life, {START, WAIT});
+        assert_int_equal(use_of(&life, LIFE_URL, "tok-a"), TOKEN_UNUSED);
+        PLAY(&life, {COMMAND(REGISTER), READ});
+        assert_int_equal(use_of(&life, LIFE_URL, "tok-a"), TOKEN_UNSURE);
+        PLAY(&life, {SECRET("tok-a"), PREPARE}, {DONE, SEND(VERIFY)}, {UNCLEAR, WAIT});
         assert_int_equal(use_of(&life, LIFE_URL, "tok-a"), TOKEN_UNUSED);
         life_end(&life);
 }
@@ -215,13 +260,17 @@ static void test_says_that_it_may_be_about_to(void **state)
         static const struct {
                 Flow flow;
                 bool once, configured;
+                RunnerState state;
                 TokenUse use;
         } cases[] = {
-                {FLOW_AUTHENTICATION_TOKEN, false, true, TOKEN_UNSURE},
-                {FLOW_AUTHENTICATION_TOKEN, true, true, TOKEN_UNUSED}, /* a pass of which nobody asked it */
-                {FLOW_AUTHENTICATION_TOKEN, false, false, TOKEN_UNUSED},
-                {FLOW_REGISTRATION_TOKEN, false, true, TOKEN_UNUSED},
-                {FLOW_ACCESS_TOKEN, false, true, TOKEN_UNUSED},
+                {FLOW_AUTHENTICATION_TOKEN, false, true, RUNNER_STATE_UNREGISTERED, TOKEN_UNSURE},
+                {FLOW_AUTHENTICATION_TOKEN, false, true, RUNNER_STATE_WITHDRAWN, TOKEN_UNUSED},
+                {FLOW_AUTHENTICATION_TOKEN, false, true, RUNNER_STATE_REFUSED, TOKEN_UNUSED},
+                /* a pass of which nobody asked it */
+                {FLOW_AUTHENTICATION_TOKEN, true, true, RUNNER_STATE_UNREGISTERED, TOKEN_UNUSED},
+                {FLOW_AUTHENTICATION_TOKEN, false, false, RUNNER_STATE_UNREGISTERED, TOKEN_UNUSED},
+                {FLOW_REGISTRATION_TOKEN, false, true, RUNNER_STATE_UNREGISTERED, TOKEN_UNUSED},
+                {FLOW_ACCESS_TOKEN, false, true, RUNNER_STATE_UNREGISTERED, TOKEN_UNUSED},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -230,7 +279,9 @@ static void test_says_that_it_may_be_about_to(void **state)
 
                 plan.once = cases[i].once;
                 plan.configured = cases[i].configured;
-                life_begin(&life, plan, life_record(cases[i].flow));
+                Record *record = life_record(cases[i].flow);
+                record->state = cases[i].state;
+                life_begin(&life, plan, record);
                 if (use_of(&life, LIFE_URL, "tok-a") != cases[i].use)
                         fail_msg("case %zu: %d", i, use_of(&life, LIFE_URL, "tok-a"));
                 life_end(&life);
@@ -248,6 +299,8 @@ int main(void)
                 cmocka_unit_test(test_configured_no_more_it_makes_room),
                 cmocka_unit_test(test_configured_no_more_it_stays),
                 cmocka_unit_test(test_says_what_it_lives_by),
+                cmocka_unit_test(test_says_what_it_lives_by_while_it_stops),
+                cmocka_unit_test(test_says_it_in_a_pass),
                 cmocka_unit_test(test_says_that_it_may_be_about_to),
         };
 

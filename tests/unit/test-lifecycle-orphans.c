@@ -184,6 +184,31 @@ static void test_none_was_made(void **state)
         }
 }
 
+/* A registration may be carried out long after its answer was given up: until then none is no proof. */
+static void test_none_is_known_after_a_while(void **state)
+{
+        static const struct {
+                uint64_t since_usec, wait_usec; /* 0: none */
+        } rows[] = {
+                {LIFE_START - 10 * USEC_PER_MINUTE, 0}, {LIFE_START - 9 * USEC_PER_MINUTE, USEC_PER_MINUTE},
+                {LIFE_START + DAY, 10 * USEC_PER_MINUTE}, /* by a clock that was ahead */
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                begin_search(&life);
+                uint64_t passed = life.now.realtime_usec - LIFE_START;
+                ((Record *)lifecycle_record(life.l))->debts[0].since_usec = rows[i].since_usec + passed;
+                PLAY(&life, {SECRET("glpat-a"), SEND(LIST)});
+                (void)life_step(&life, &(Line){REPLY(.verdict = VERDICT_ALIVE), WAIT});
+                assert_int_equal(lifecycle_record(life.l)->n_debts, rows[i].wait_usec > 0);
+                if (rows[i].wait_usec > 0)
+                        assert_true(life.last.until_usec <= life.now.boottime_usec + rows[i].wait_usec);
+                life_end(&life);
+        }
+}
+
 static void test_is_paid_once_it_is_gone(void **state)
 {
         static int64_t ids[] = {7};
@@ -282,6 +307,18 @@ static void test_a_stop_ends_the_search(void **state)
         }
 }
 
+/* The access token's source hangs: a host that goes does not wait for it. */
+static void test_a_stop_waits_for_no_source(void **state)
+{
+        Life life;
+
+        begin_search(&life);
+        PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
+                {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {YES, READ}, {TIME, SAVE}, {DONE, STOPPED});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_end(&life);
+}
+
 /* More runners than anybody looks at: without its marker on the newest nobody knows. */
 static void test_orphans_among_many(void **state)
 {
@@ -302,6 +339,62 @@ static void test_orphans_among_many(void **state)
         assert_int_equal(shown, 20);
         assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
         life_end(&life);
+}
+
+/* Who may not list the runners finds nothing, now or later; what fails for the moment is tried again. */
+static void test_lists_again(void **state)
+{
+        static const struct {
+                Line line;
+                bool again;
+        } rows[] = {
+                {{REFUSED, WAIT}, false},
+                {{NO_TLS, WAIT}, true},
+                {{UNCLEAR, WAIT}, true},
+                {{BUSY(USEC_PER_MINUTE), WAIT}, true},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                bool again = false;
+                Life life;
+
+                begin_search(&life);
+                PLAY(&life, {SECRET("glpat-a"), SEND(LIST)}, rows[i].line);
+                for (unsigned n = 0; n < 20 && !again; n++) {
+                        (void)life_step(&life,
+                                life.last.kind == ACTION_SEND ? &(Line){ALIVE_ID(42), WAIT} : &(Line){TIME, WAIT});
+                        again = life.last.kind == ACTION_READ_SECRET;
+                }
+                if (again != rows[i].again)
+                        fail_msg("row %zu", i);
+                assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+                life_end(&life);
+        }
+}
+
+/* A runner whose number nobody tells is not taken for one whose number nobody knows. */
+static void test_is_not_the_one_without_a_number(void **state)
+{
+        static const struct {
+                Line alive;
+                int64_t orphan;
+                size_t n;
+        } rows[] = {
+                {{TEXT_200, SAVE}, 0, 1}, {{ALIVE_ID(42), SAVE}, 0, 1}, {{ALIVE_ID(42), SAVE}, 7, 1},
+                {{ALIVE_ID(42), SAVE}, 42, 0}, /* found again */
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = life_record(FLOW_REGISTRATION_TOKEN);
+                Life life;
+
+                owe_orphan(record, LIFE_URL, rows[i].orphan, NULL);
+                life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WAIT}, {TIME, SEND(VERIFY)}, rows[i].alive);
+                assert_int_equal(record->n_debts, rows[i].n);
+                life_end(&life);
+        }
 }
 
 /* Pages without an end have one. */
@@ -328,10 +421,14 @@ int main(void)
                 cmocka_unit_test(test_orphans_without_a_token),
                 cmocka_unit_test(test_likenesses),
                 cmocka_unit_test(test_none_was_made),
+                cmocka_unit_test(test_none_is_known_after_a_while),
                 cmocka_unit_test(test_is_paid_once_it_is_gone),
                 cmocka_unit_test(test_is_looked_for_nowhere_else),
                 cmocka_unit_test(test_a_stop_ends_the_search),
+                cmocka_unit_test(test_a_stop_waits_for_no_source),
                 cmocka_unit_test(test_orphans_among_many),
+                cmocka_unit_test(test_lists_again),
+                cmocka_unit_test(test_is_not_the_one_without_a_number),
                 cmocka_unit_test(test_endless_pages),
         };
 

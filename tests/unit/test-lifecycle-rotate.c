@@ -1,4 +1,4 @@
-/* Rotating a living token, recovering a dead one. */
+/* Rotating a living token. */
 
 #include "tests/unit/life.h"
 
@@ -160,196 +160,6 @@ static void test_verifies_after_an_unclear_reset(void **state)
         }
 }
 
-/* The reset had been done: the token is dead, and GitLab has the runner under one that nobody was told. */
-static void test_lost_reset_climbs_the_ladder(void **state)
-{
-        Life life;
-
-        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
-        PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {DONE, SEND(RESET)}, {LOST, SAVE}, {DONE, SEND(VERIFY)},
-                {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)},
-                {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
-                {SECRET("GR1348941a"), PREPARE});
-        life_check_token(&life, "tok-a");
-        PLAY(&life, {DONE, SEND(REGISTER)}, {GIVEN(43, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE});
-        /* Its old token can't delete it: it is shown until a person looks. */
-        const Record *record = lifecycle_record(life.l);
-        assert_int_equal(record->n_debts, 2);
-        assert_int_equal(record->debts[0].kind, DEBT_ORPHAN);
-        assert_int_equal(record->debts[0].runner_id, 42);
-        assert_int_equal(record->debts[1].kind, DEBT_RUNNER);
-        PLAY(&life, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_RUNNER)}, {DEAD, SEND(PROBE)}, {ALIVE, SEND(VERIFY)},
-                {DEAD, SAVE}, {DONE, WAIT});
-        assert_int_equal(record->n_debts, 1);
-        life_end(&life);
-}
-
-/* With an access token the runner keeps its identity. */
-static void test_recovers_by_id(void **state)
-{
-        Life life;
-
-        live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
-        PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
-                {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ});
-        /* No memory for the access token is no reason to make another runner. */
-        PLAY(&life, {NO_MEMORY, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(PROBE)},
-                {ALIVE, SEND(VERIFY)}, {DEAD, READ}, {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)});
-        life_check_state(&life, RUNNER_STATE_RECOVERING);
-        assert_int_equal(life.last.arguments.runner_id, 42);
-        PLAY(&life, {GIVEN(0, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE}, {CHANGED, TELL}, {TOLD(DONE), WAIT});
-        life_check_token(&life, "tok-b");
-        assert_int_equal(lifecycle_record(life.l)->runner_id, 42);
-        assert_int_equal(lifecycle_record(life.l)->n_debts, 0);
-        life_end(&life);
-}
-
-/* What is on the disk is all that is left. */
-static Record *power_cut(Life *life)
-{
-        _cleanup_secret_ Secret *text = NULL;
-        Record *record = NULL;
-
-        assert_int_equal(record_encode(lifecycle_record(life->l), &text), 0);
-        assert_int_equal(record_decode(secret_data(text), secret_size(text), &record, NULL), 0);
-        life_end(life);
-        return record;
-}
-
-/* Withdrawn while the runner may live under a token that nobody was told: what can't be deleted is shown. */
-static void test_withdraws_what_a_lost_reset_may_have_left(void **state)
-{
-        static const struct {
-                Line line;
-                bool power_cut, shown;
-        } rows[] = {
-                {{LOST, SAVE}, false, true},
-                {{LOST, SAVE}, true, true},
-                {{UNCLEAR, SAVE}, false, false},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(rows); i++) {
-                Life life;
-
-                live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
-                PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
-                        {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
-                        {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)}, rows[i].line, {DONE, WAIT});
-                if (rows[i].power_cut) {
-                        life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), power_cut(&life));
-                        life_learn(&life, "tok-a");
-                        PLAY(&life, {START, WRITE}, {DONE, WAIT});
-                }
-                PLAY(&life, {COMMAND(DEREGISTER), SAVE});
-                const Record *record = lifecycle_record(life.l);
-                assert_int_equal(record->n_debts, rows[i].shown ? 2 : 1);
-                assert_int_equal(record->debts[0].kind, DEBT_RUNNER);
-                if (rows[i].shown) {
-                        assert_int_equal(record->debts[1].kind, DEBT_ORPHAN);
-                        assert_int_equal(record->debts[1].runner_id, 42);
-                }
-                life_end(&life);
-        }
-}
-
-/* The runner is nobody's here: what its other hosts do with it is theirs. */
-static void test_a_lost_reset_of_a_shared_runner_leaves_no_orphan(void **state)
-{
-        static const bool ours[] = {true, false};
-
-        for (size_t i = 0; i < ELEMENTS(ours); i++) {
-                Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
-                Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
-                Life life;
-
-                plan.rotation = ROTATION_ALWAYS;
-                record->ours = ours[i];
-                record->expiry_unknown = true;
-                life_begin(&life, plan, record);
-                life_learn(&life, "tok-a");
-                PLAY(&life, {START, WRITE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {TEXT_200, PREPARE},
-                        {DONE, SEND(RESET)}, {LOST, SAVE}, {DONE, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
-                        {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE},
-                        {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ});
-                assert_int_equal(lifecycle_record(life.l)->n_debts, ours[i]);
-                /* It is noted once, however often the new enrolment fails. */
-                PLAY(&life, {SECRET("GR1348941a"), PREPARE}, {BROKEN, SAVE});
-                for (unsigned n = 0; n < 40; n++)
-                        (void)life_step(&life,
-                                life.last.kind == ACTION_WAIT          ? &(Line){TIME, WAIT}
-                                : life.last.kind == ACTION_READ_SECRET ? &(Line){SECRET("GR1348941a"), WAIT}
-                                : life.last.kind == ACTION_PREPARE     ? &(Line){BROKEN, WAIT}
-                                : life.last.kind == ACTION_SEND && life.last.call == CALL_VERIFY ? &(Line){DEAD, WAIT}
-                                : life.last.kind == ACTION_SEND ? &(Line){ALIVE, WAIT}
-                                                                : &(Line){DONE, WAIT});
-                assert_int_equal(lifecycle_record(life.l)->n_debts, ours[i]);
-                life_end(&life);
-        }
-}
-
-/* What others share is never reset by its id, though the access token might: it may be alive for them. */
-static void test_recovers_nothing_shared_by_its_id(void **state)
-{
-        Record *record = life_enrolled(FLOW_ACCESS_TOKEN, "tok-a");
-        Life life;
-
-        record->ours = false;
-        life_begin(&life, life_plan(FLOW_ACCESS_TOKEN), record);
-        life_learn(&life, "tok-a");
-        PLAY(&life, {START, WRITE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
-                {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE},
-                {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ}, {SECRET("glpat-a"), PREPARE},
-                {DONE, SEND(CREATE)});
-        life_end(&life);
-}
-
-/* It was removed: GitLab does not know the id either. */
-static void test_recovers_by_a_new_runner(void **state)
-{
-        static const bool reregister[] = {true, false};
-
-        for (size_t i = 0; i < ELEMENTS(reregister); i++) {
-                Plan plan = life_plan(FLOW_ACCESS_TOKEN);
-                Life life;
-
-                plan.reregister = reregister[i];
-                live(&life, plan, 80 * DAY);
-                PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
-                        {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
-                        {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)});
-                if (reregister[i]) {
-                        PLAY(&life, {DEAD, READ}, {SECRET("glpat-a"), PREPARE}, {DONE, SEND(CREATE)},
-                                {GIVEN(43, "tok-b"), JOURNAL}, {DONE, SAVE}, {DONE, WRITE});
-                        life_check_token(&life, "tok-b");
-                } else {
-                        /* Its token is kept, and asked about: one good answer brings it back; `register` is a person.
-                         */
-                        PLAY(&life, {DEAD, SAVE}, {DONE, WAIT});
-                        life_check_state(&life, RUNNER_STATE_REFUSED);
-                        PLAY(&life, {TIME, SEND(VERIFY)}, {DEAD, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, WAIT},
-                                {COMMAND(REGISTER), SEND(VERIFY)}, {DEAD, SEND(PROBE)}, {ALIVE, SEND(VERIFY)},
-                                {DEAD, READ}, {SECRET("glpat-a"), PREPARE}, {DONE, SEND(CREATE)});
-                        assert_int_equal(life.notices[NOTICE_REFUSED], 1);
-                }
-                life_end(&life);
-        }
-}
-
-/* While it recovers it goes on asking: one good answer ends it. */
-static void test_recovery_ends_with_a_good_answer(void **state)
-{
-        Life life;
-
-        live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
-        PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
-                {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
-                {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)}, {BUSY(USEC_PER_MINUTE), SAVE}, {DONE, WAIT},
-                {TIME, SEND(VERIFY)}, {ALIVE_UNTIL(42, LIFE_START + 90 * DAY), SAVE}, {DONE, WRITE}, {DONE, WAIT});
-        life_check_state(&life, RUNNER_STATE_REGISTERED);
-        life_check_token(&life, "tok-a");
-        life_end(&life);
-}
-
 /* An expiry that nobody tells is learnt by rotating, once. */
 static void test_learns_an_unknown_expiry_once(void **state)
 {
@@ -404,6 +214,25 @@ static void test_does_not_storm_with_a_wrong_clock(void **state)
         }
         assert_in_range(resets, 1, 24 * 4 + 1);
         life_end(&life);
+}
+
+/* It is said once, and again when the reason is another. */
+static void test_a_failing_rotation_is_said_once(void **state)
+{
+        static const struct {
+                Line second;
+                unsigned said;
+        } rows[] = {{{REFUSED, SAVE}, 1}, {{NO_TLS, SAVE}, 2}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Life life;
+
+                live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+                PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {DONE, SEND(RESET)}, {REFUSED, SAVE}, {DONE, WAIT},
+                        {COMMAND(ROTATE), PREPARE}, {DONE, SEND(RESET)}, rows[i].second, {DONE, WAIT});
+                assert_int_equal(life.notices[NOTICE_ROTATION_FAILED], rows[i].said);
+                life_end(&life);
+        }
 }
 
 static void test_refused_rotation_is_slow(void **state)
@@ -488,23 +317,17 @@ static void test_reload_takes_rotation_over(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_reload_takes_rotation_over),
                 cmocka_unit_test(test_rotates_at_its_time),
                 cmocka_unit_test(test_rotates_by_gitlabs_clock),
                 cmocka_unit_test(test_rotation_policies),
                 cmocka_unit_test(test_verifies_after_an_unclear_reset),
-                cmocka_unit_test(test_lost_reset_climbs_the_ladder),
-                cmocka_unit_test(test_recovers_by_id),
-                cmocka_unit_test(test_withdraws_what_a_lost_reset_may_have_left),
-                cmocka_unit_test(test_a_lost_reset_of_a_shared_runner_leaves_no_orphan),
-                cmocka_unit_test(test_recovers_nothing_shared_by_its_id),
-                cmocka_unit_test(test_recovers_by_a_new_runner),
-                cmocka_unit_test(test_recovery_ends_with_a_good_answer),
                 cmocka_unit_test(test_learns_an_unknown_expiry_once),
                 cmocka_unit_test(test_does_not_storm_with_a_wrong_clock),
+                cmocka_unit_test(test_a_failing_rotation_is_said_once),
                 cmocka_unit_test(test_refused_rotation_is_slow),
                 cmocka_unit_test(test_resets_nothing_without_room),
                 cmocka_unit_test(test_starts_with_an_open_reset),
+                cmocka_unit_test(test_reload_takes_rotation_over),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

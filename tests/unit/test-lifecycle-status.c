@@ -60,12 +60,16 @@ static void test_says_what_is_next(void **state)
 static void test_says_why_it_rotates(void **state)
 {
         static const struct {
+                uint64_t obtained_usec;
                 uint64_t expires_usec;
                 uint64_t after_usec;
-                const char *rule;
+                const char *rule; /* NULL: it does so at once */
         } rows[] = {
-                {LIFE_START + 20 * USEC_PER_MINUTE, USEC_INFINITY, "rotate_at"},
-                {0, DAY + 5 * USEC_PER_MINUTE, "rotate_after"},
+                {LIFE_START, LIFE_START + 20 * USEC_PER_MINUTE, USEC_INFINITY, "rotate_at"},
+                {LIFE_START - DAY, 0, DAY + 5 * USEC_PER_MINUTE, "rotate_after"},
+                /* the clock was set back since: how old it is nobody knows */
+                {LIFE_START + DAY, LIFE_START + 90 * DAY, USEC_INFINITY, NULL},
+                {LIFE_START + 30 * USEC_PER_SEC, LIFE_START + 20 * USEC_PER_MINUTE, USEC_INFINITY, "rotate_at"},
         };
 
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
@@ -77,13 +81,15 @@ static void test_says_why_it_rotates(void **state)
                 plan.verify_interval_usec = DAY;
                 plan.rotate_after_usec = rows[i].after_usec;
                 record->token_expires_at_usec = rows[i].expires_usec;
-                record->token_obtained_at_usec = rows[i].expires_usec ? LIFE_START : LIFE_START - DAY;
+                record->token_obtained_at_usec = rows[i].obtained_usec;
                 life_begin(&life, plan, record);
                 life_learn(&life, "tok-a");
                 PLAY(&life, {START, WRITE}, {DONE, WAIT}, {TIME, SEND(VERIFY)},
-                        {REPLY(.verdict = VERDICT_ALIVE, .identity.runner_id = 42), WAIT});
-                expect_next(&life, "rotate", rows[i].rule);
-                PLAY(&life, {TIME, PREPARE});
+                        {REPLY(.verdict = VERDICT_ALIVE, .identity.runner_id = 42), rows[i].rule ? WAIT : PREPARE});
+                if (rows[i].rule)
+                        expect_next(&life, "rotate", rows[i].rule);
+                if (rows[i].rule)
+                        PLAY(&life, {TIME, PREPARE});
                 life_end(&life);
         }
 }
@@ -118,6 +124,66 @@ static void test_stop_gives_up_what_hangs(void **state)
         PLAY(&life, {START, WAIT}, {TIME, READ}, {SECRET("tok-a"), PREPARE},
                 {STOP_IN(900 * USEC_PER_MSEC, .withdraw = false), KEEP}, {DONE, STOPPED});
         life_end(&life);
+}
+
+/* Who is to rotate sees the true times, and nobody of a token that others share. */
+static void test_who_sees_the_true_times(void **state)
+{
+        static const struct {
+                RotationPolicy rotation;
+                bool ours, handed_back, seen;
+        } rows[] = {
+                {ROTATION_AUTO, true, false, false},
+                {ROTATION_GITLAB_RUNNER, true, false, true},
+                {ROTATION_GITLAB_RUNNER, false, false, false},
+                {ROTATION_GITLAB_RUNNER, true, true, true},
+                {ROTATION_GITLAB_RUNNER, false, true, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+                Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
+                EntryEdit edit;
+                Life life;
+
+                plan.rotation = rows[i].rotation;
+                record->ours = rows[i].ours;
+                record->handed_back = rows[i].handed_back;
+                record->token_expires_at_usec = LIFE_START + 80 * DAY;
+                life_begin(&life, plan, record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE});
+                lifecycle_entry_edit(life.l, &edit);
+                if ((edit.expires_at->tv_sec == ENTRY_TIME_ZERO_SEC) == rows[i].seen)
+                        fail_msg("row %zu: %lld", i, (long long)edit.expires_at->tv_sec);
+                life_end(&life);
+        }
+}
+
+/* A number that nobody has told is not written. */
+static void test_writes_the_number_it_knows(void **state)
+{
+        static const int64_t ids[] = {42, 0};
+
+        for (size_t i = 0; i < ELEMENTS(ids); i++) {
+                Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+                EntryEdit edit;
+                Life life;
+
+                record->runner_id = ids[i];
+                life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE});
+                lifecycle_entry_edit(life.l, &edit);
+                if (ids[i] > 0)
+                        assert_int_equal(*edit.id, ids[i]);
+                else
+                        assert_null(edit.id);
+                /* By no number gitlab-runner's hand is told. */
+                PLAY(&life, {DONE, WAIT}, {COMMAND(DEREGISTER), SAVE});
+                assert_int_equal(record->n_debts, 1);
+                life_end(&life);
+        }
 }
 
 /* The url was changed while the answer of the old GitLab lay in the journal. */
@@ -186,6 +252,8 @@ int main(void)
                 cmocka_unit_test(test_says_what_is_next),
                 cmocka_unit_test(test_says_why_it_rotates),
                 cmocka_unit_test(test_stop_gives_up_what_hangs),
+                cmocka_unit_test(test_who_sees_the_true_times),
+                cmocka_unit_test(test_writes_the_number_it_knows),
                 cmocka_unit_test(test_new_url_and_an_answer_of_the_old),
                 cmocka_unit_test(test_answer_for_an_unconfigured_runner),
                 cmocka_unit_test(test_refused_without_enough_proofs),

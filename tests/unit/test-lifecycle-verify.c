@@ -326,6 +326,95 @@ static void test_asks_again_for_a_new_token_that_nobody_has_judged(void **state)
         }
 }
 
+/* It could not be written while it worked; once it is refused nobody is to poll with it. */
+static void test_a_refused_token_is_not_written(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {RELOAD, WRITE}, {BROKEN, READ}, {SECRET("tok-a"), WAIT});
+        for (unsigned n = 0; n < 100 && lifecycle_state(life.l) != RUNNER_STATE_REFUSED; n++)
+                (void)life_step(&life, life.last.kind == ACTION_WAIT          ? &(Line){TIME, WAIT}
+                                       : life.last.kind == ACTION_READ_SECRET ? &(Line){SECRET("tok-a"), WAIT}
+                                       : life.last.kind == ACTION_SEND        ? &(Line){DEAD, WAIT}
+                                                                              : &(Line){BROKEN, WAIT});
+        for (unsigned n = 0; n < 20; n++) {
+                assert_int_not_equal(life.last.kind, ACTION_WRITE_ENTRY);
+                (void)life_step(&life, life.last.kind == ACTION_WAIT          ? &(Line){TIME, WAIT}
+                                       : life.last.kind == ACTION_READ_SECRET ? &(Line){SECRET("tok-a"), WAIT}
+                                       : life.last.kind == ACTION_SEND        ? &(Line){DEAD, WAIT}
+                                                                              : &(Line){DONE, WAIT});
+        }
+        life_end(&life);
+}
+
+/* A refused one that works after all is registered, whoever asked. */
+static void test_a_refused_token_works_again(void **state)
+{
+        Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+        Life life;
+
+        record->state = RUNNER_STATE_REFUSED;
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        PLAY(&life, {START, WAIT}, {COMMAND(VERIFY), SEND(VERIFY)}, {ALIVE_ID(42), SAVE}, {DONE, WRITE},
+                {CHANGED, TELL}, {TOLD(DONE), WAIT});
+        life_check_outcome(&life, 0);
+        life_check_state(&life, RUNNER_STATE_REGISTERED);
+        assert_int_equal(record->state, RUNNER_STATE_REGISTERED);
+        life_end(&life);
+}
+
+/* Proofs by a clock that was ahead prove nothing once it is right: three new ones are needed. */
+static void test_proofs_from_the_future(void **state)
+{
+        static const struct {
+                int64_t first_usec;
+                unsigned after;
+        } rows[] = {{-(int64_t)USEC_PER_MINUTE, 3}, {(int64_t)USEC_PER_DAY, 1}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+                Life life;
+
+                record->dead_proofs = 2;
+                record->dead_first_usec = record->dead_last_usec =
+                        (uint64_t)((int64_t)LIFE_START + rows[i].first_usec);
+                life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+                life_learn(&life, "tok-a");
+                PLAY(&life, {START, WRITE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE});
+                assert_int_equal(record->dead_proofs, rows[i].after);
+                life_end(&life);
+        }
+}
+
+/* A refused one stays refused until its token works; a person who asks is told. */
+static void test_a_refused_token_stays_refused(void **state)
+{
+        Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
+        Life life;
+
+        record->state = RUNNER_STATE_REFUSED;
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        PLAY(&life, {START, WAIT}, {COMMAND(VERIFY), SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT});
+        life_check_outcome(&life, 77);
+        life_check_state(&life, RUNNER_STATE_REFUSED);
+        life_end(&life);
+}
+
+/* Somebody's token is dead, says a GitLab that is not well: ours is not put in its place. */
+static void test_a_sick_gitlab_judges_no_entry(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_REGISTRATION_TOKEN);
+        PLAY(&life, {ENTRIES("tok-b"), SEND(VERIFY)}, {DEAD, SEND(PROBE)}, {UNCLEAR, WAIT}, {TIME, SEND(VERIFY)});
+        assert_string_equal(secret_data(life.last.arguments.token), "tok-b");
+        PLAY(&life, {DEAD, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, SEND(VERIFY)});
+        assert_string_equal(secret_data(life.last.arguments.token), "tok-a");
+        PLAY(&life, {ALIVE_ID(42), WRITE});
+        life_end(&life);
+}
+
 /* Where the token is shared nothing is ever made anew. */
 static void test_dead_shared_token_waits_for_a_person(void **state)
 {
@@ -386,7 +475,6 @@ static void test_power_cut_before_a_new_token_reached_the_file(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_power_cut_before_a_new_token_reached_the_file),
                 cmocka_unit_test(test_lives_a_quiet_week),
                 cmocka_unit_test(test_blanket_errors_change_nothing),
                 cmocka_unit_test(test_blanket_403_changes_nothing),
@@ -404,8 +492,14 @@ int main(void)
                 cmocka_unit_test(test_returns_to_a_token_that_is_owed),
                 cmocka_unit_test(test_keeps_the_old_token_if_the_new_one_is_bad),
                 cmocka_unit_test(test_asks_again_for_a_new_token_that_nobody_has_judged),
+                cmocka_unit_test(test_a_refused_token_is_not_written),
+                cmocka_unit_test(test_a_refused_token_works_again),
+                cmocka_unit_test(test_proofs_from_the_future),
+                cmocka_unit_test(test_a_refused_token_stays_refused),
+                cmocka_unit_test(test_a_sick_gitlab_judges_no_entry),
                 cmocka_unit_test(test_dead_shared_token_waits_for_a_person),
                 cmocka_unit_test(test_nothing_disarms_a_wait),
+                cmocka_unit_test(test_power_cut_before_a_new_token_reached_the_file),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

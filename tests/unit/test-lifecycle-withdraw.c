@@ -418,6 +418,18 @@ static void test_stop_during_a_withdrawal(void **state)
         life_end(&life);
 }
 
+/* Too little time to see that nobody polls any more: what is not proved is owed. */
+static void test_stop_before_the_manager_is_proved_to_be_gone(void **state)
+{
+        Life life;
+
+        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        PLAY(&life, {STOP_IN(800 * USEC_PER_MSEC, .withdraw = true), SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
+                {TOLD(DONE), SEND(DELETE_MANAGER)}, {YES, WAIT}, {TIME, STOPPED});
+        assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
+        life_end(&life);
+}
+
 /* Whatever hangs, a stop ends by its deadline. */
 static void test_stop_ends_by_its_deadline(void **state)
 {
@@ -482,6 +494,29 @@ static void test_hands_rotation_back(void **state)
         }
 }
 
+/* A disk that refuses does not hold up the stop; what it did take is true. */
+static void test_hands_rotation_back_on_a_bad_disk(void **state)
+{
+        static const Line saved[] = {{DONE, WRITE}, {BROKEN, WRITE}};
+        static const Line written[] = {{CHANGED, TELL}, {BROKEN, WAIT}};
+
+        for (size_t i = 0; i < ELEMENTS(saved); i++)
+                for (size_t k = 0; k < ELEMENTS(written); k++) {
+                        Life life;
+
+                        live(&life, FLOW_REGISTRATION_TOKEN);
+                        PLAY(&life, {STOP_IN(900 * USEC_PER_MSEC, .hand_back = true), SAVE}, saved[i]);
+                        (void)life_step(&life, &written[k]);
+                        for (unsigned n = 0; n < 5 && life.last.kind != ACTION_STOPPED; n++)
+                                (void)life_step(&life, life.last.kind == ACTION_TELL ? &(Line){TOLD(DONE), WAIT}
+                                                                                     : &(Line){DONE, WAIT});
+                        assert_int_equal(life.last.kind, ACTION_STOPPED);
+                        assert_int_equal(life.notices[NOTICE_HANDED_BACK], k == 0);
+                        assert_int_equal(life.notices[NOTICE_TROUBLE], i + k);
+                        life_end(&life);
+                }
+}
+
 static void test_takes_rotation_again(void **state)
 {
         Record *record = life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a");
@@ -524,9 +559,11 @@ int main(void)
                 cmocka_unit_test(test_stop_withdraws_what_was_just_made),
                 cmocka_unit_test(test_stop_during_a_lost_reset_shows_an_orphan),
                 cmocka_unit_test(test_stop_during_a_withdrawal),
+                cmocka_unit_test(test_stop_before_the_manager_is_proved_to_be_gone),
                 cmocka_unit_test(test_stop_ends_by_its_deadline),
                 cmocka_unit_test(test_stop_tries_the_disk_once_more),
                 cmocka_unit_test(test_hands_rotation_back),
+                cmocka_unit_test(test_hands_rotation_back_on_a_bad_disk),
                 cmocka_unit_test(test_takes_rotation_again),
         };
 

@@ -438,6 +438,7 @@ static void test_words_for_nothing(void **state)
         assert_null(strstr(text, "state=\"registered\"} 1"));
         assert_string_equal(stop_reason_to_string((StopReason)-1), "unknown");
         assert_string_equal(stop_reason_to_string(_STOP_REASON_MAX), "unknown");
+        assert_string_not_equal(drain_outcome_to_string((DrainOutcome)0), "unknown");
         assert_string_equal(drain_outcome_to_string(_DRAIN_OUTCOME_MAX), "unknown");
         assert_string_equal(cloud_notice_kind_to_string(_CLOUD_NOTICE_KIND_MAX), "unknown");
         assert_null(entry_key_to_string(_ENTRY_KEY_MAX));
