@@ -369,7 +369,7 @@ class Runner:
         return len(jobs)
 
     def run_coverage(self, variant):
-        """First the decisions, by what is the same in each run; then the table of what all tests together run."""
+        """First the decisions, by the unit tests alone; then the table of what all tests together run."""
         if not self.compile(variant):
             return 0
         folder = self.folder(variant)
@@ -381,12 +381,11 @@ class Runner:
         simulate = [os.path.join(folder, "tests", "simulation", "simulate"), "--scenario"]
         lives = [["life", "--seed", str(seed), "--days", "120"] for seed in range(1, 7)]
         lives += [["lives", "--seed", "1", "--hosts", "2000"]]
-        jobs = self.unit_jobs(variant)
-        jobs += [Job("simulation coverage " + " ".join(life), simulate + life, TOP, variant, 600, protocol="exitcode")
-                 for life in lives]
-        taken = self.take(jobs)
+        taken = self.take(self.unit_jobs(variant))
         taken += self.take([Job("coverage of agent-core", [report, "--core", folder], TOP, variant, 600)])
-        jobs = [job for job in self.script_jobs(variant, True) if job.name.startswith(("integration/", "toml/"))]
+        jobs = [Job("simulation coverage " + " ".join(life), simulate + life, TOP, variant, 600, protocol="exitcode")
+                for life in lives]
+        jobs += [job for job in self.script_jobs(variant, True) if job.name.startswith(("integration/", "toml/"))]
         taken += self.take(jobs)
         if taken:
             done = subprocess.run([report, folder], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
