@@ -158,10 +158,7 @@ void entries_forget(Lifecycle *l, const Secret *token)
         candidate_done(&l->entries[i]);
         l->n_entries--;
         memmove(l->entries + i, l->entries + i + 1, (l->n_entries - i) * sizeof(*l->entries));
-        if (l->listed == i)
-                l->listed = find_entry(l, token);
-        else if (l->listed > i)
-                l->listed--;
+        l->listed = l->n_entries;
         entries_relist(l);
 }
 
