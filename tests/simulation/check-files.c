@@ -12,6 +12,12 @@ static const char *past_blanks(const char *p, const char *end)
         return p;
 }
 
+/* By its indentation, which the power may have torn off. */
+static bool is_below(const char *line, const char *end)
+{
+        return *line == ' ' || *line == '\n' || (end - line > 6 && strncmp(line, "token_", 6) == 0);
+}
+
 /* The lines of config.toml that are none of ours, blank ones apart. Caller frees. */
 static char *mask(const Host *host)
 {
@@ -27,7 +33,7 @@ static char *mask(const Host *host)
                 bool header = *past_blanks(p, end) == '[';
                 line_end = memchr(p, '\n', (size_t)(end - p));
                 stop = line_end ? line_end + 1 : end;
-                while (header && stop < end && (*stop == ' ' || *stop == '\n') && *past_blanks(stop, end) != '[') {
+                while (header && stop < end && is_below(stop, end) && *past_blanks(stop, end) != '[') {
                         line_end = memchr(stop, '\n', (size_t)(end - stop));
                         stop = line_end ? line_end + 1 : end;
                 }
