@@ -12,12 +12,6 @@ static const char *past_blanks(const char *p, const char *end)
         return p;
 }
 
-/* By its indentation, which the power may have torn off. */
-static bool is_below(const char *line, const char *end)
-{
-        return *line == ' ' || *line == '\n' || (end - line > 6 && strncmp(line, "token_", 6) == 0);
-}
-
 /* The lines of config.toml that are none of ours, blank ones apart. Caller frees. */
 static char *mask(const Host *host)
 {
@@ -29,11 +23,11 @@ static char *mask(const Host *host)
         while (p && p < end) {
                 const char *stop = p + 1, *line_end;
 
-                /* A block is a header with all that is indented below it, or one line of anything. */
+                /* A block is a header with all below it, as the power may have torn that, or one line of anything. */
                 bool header = *past_blanks(p, end) == '[';
                 line_end = memchr(p, '\n', (size_t)(end - p));
                 stop = line_end ? line_end + 1 : end;
-                while (header && stop < end && is_below(stop, end) && *past_blanks(stop, end) != '[') {
+                while (header && stop < end && *stop != '#' && *past_blanks(stop, end) != '[') {
                         line_end = memchr(stop, '\n', (size_t)(end - stop));
                         stop = line_end ? line_end + 1 : end;
                 }
