@@ -248,17 +248,21 @@ static bool cancel_debts(Lifecycle *l, const Secret *token)
         return ours;
 }
 
+/* Whether it is for what this host made under RUNNER_ID (0: nobody knows) where the runner is configured. */
+static bool is_debt_of(const Lifecycle *l, const Debt *debt, int64_t runner_id)
+{
+        return runner_id > 0 && debt->kind == DEBT_RUNNER && debt->runner_id == runner_id &&
+               url_equal(debt->target.url, l->plan.target.url);
+}
+
 /* The same by the runner's id, as GitLab tells it: the token may have been replaced since it was owed. */
 bool lifecycle_cancel_debts_of(Lifecycle *l, int64_t runner_id)
 {
         Record *record = l->record;
         bool ours = false;
 
-        for (size_t i = record->n_debts; i > 0 && runner_id > 0; i--) {
-                const Debt *debt = &record->debts[i - 1];
-
-                if (debt->kind != DEBT_RUNNER || debt->runner_id != runner_id ||
-                        !url_equal(debt->target.url, l->plan.target.url))
+        for (size_t i = record->n_debts; i > 0; i--) {
+                if (!is_debt_of(l, &record->debts[i - 1], runner_id))
                         continue;
                 ours = true;
                 record_remove_debt(record, i - 1);
@@ -321,6 +325,14 @@ void lifecycle_take_expiry(Lifecycle *l, const Identity *identity)
         record->token_expires_at_usec = identity->expires_at_usec;
 }
 
+static bool owes_runner(const Lifecycle *l, int64_t runner_id)
+{
+        for (size_t i = 0; i < l->record->n_debts; i++)
+                if (is_debt_of(l, &l->record->debts[i], runner_id))
+                        return true;
+        return false;
+}
+
 int lifecycle_adopt(Lifecycle *l, const Candidate *c, const Identity *identity, const char *reason)
 {
         Record *record = l->record;
@@ -342,7 +354,7 @@ int lifecycle_adopt(Lifecycle *l, const Candidate *c, const Identity *identity, 
                 r = lifecycle_take_token(l, c->token, id, obtained, &owed_ours);
         if (r < 0)
                 return r;
-        owed_ours = lifecycle_cancel_debts_of(l, identity->runner_id) || owed_ours;
+        owed_ours = lifecycle_cancel_debts_of(l, identity->runner_id) || owes_runner(l, id) || owed_ours;
 
         if (!same) {
                 record->runner_id = id;

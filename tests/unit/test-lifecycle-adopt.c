@@ -63,6 +63,35 @@ static void test_what_is_owed_tells_it_later_too(void **state)
         }
 }
 
+/* Where GitLab tells no id the file does: gitlab-runner has kept it beside the token that it got. What is owed
+ * stays owed under its own token, whose 403 pays it. */
+static void test_what_is_owed_tells_it_by_the_files_id(void **state)
+{
+        static const struct {
+                int64_t id;
+                bool ours;
+        } rows[] = {{42, true}, {43, false}, {0, false}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                Record *record = life_record(FLOW_REGISTRATION_TOKEN);
+                Secret *rotated = life_secret("tok-b");
+                const EntryView view = {.url = LIFE_URL, .token = rotated, .runner_id = rows[i].id};
+                Debt debt = owed("tok-a");
+                Life life;
+
+                assert_int_equal(record_add_debt(record, &debt), 0);
+                life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+                const Event event = {.kind = EVENT_ENTRIES, .now = life.now, .entries = &view, .n_entries = 1};
+                lifecycle_learn_entries(life.l, &event);
+                secret_free(rotated);
+                PLAY(&life, {START, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SEND(VERIFY)}, {TEXT_200, SAVE});
+                life_check_token(&life, "tok-b");
+                assert_int_equal(record->ours, rows[i].ours);
+                assert_int_equal(record->n_debts, 1);
+                life_end(&life);
+        }
+}
+
 /* How old a token is nobody learns by asking whether it works. */
 static void test_an_age_that_is_not_known(void **state)
 {
@@ -179,6 +208,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_is_owed_tells_whose_it_is),
                 cmocka_unit_test(test_what_is_owed_tells_it_later_too),
+                cmocka_unit_test(test_what_is_owed_tells_it_by_the_files_id),
                 cmocka_unit_test(test_an_age_that_is_not_known),
                 cmocka_unit_test(test_the_file_changes_while_a_dead_entry_is_doubted),
                 cmocka_unit_test(test_a_source_comes_after_the_file),
