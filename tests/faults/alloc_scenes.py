@@ -9,10 +9,10 @@ import tempfile
 from typing import Any
 
 from alloc import FAULTY, FILES, Point, Traced, read_trace
-from alloc_stage import OTHER, TIMEOUT, Broken, Stage
+from alloc_stage import OTHER, TIMEOUT, Broken, Stage, at_rest
 
 from case import AGAIN, CONFIG, DONE, FAILED, FAST
-from host import Agent, quiet
+from host import Agent
 from invariants import outline
 
 
@@ -108,7 +108,7 @@ class Reload(Enrolled):
             agent.send(signal.SIGHUP)
 
         def well(agent: Agent, runners: dict[str, dict[str, Any]]) -> bool:
-            return "keeping the old" in agent.output() or "build-2" in runners and quiet(runners["build-2"])
+            return "keeping the old" in agent.output() or "build-2" in runners and at_rest(runners["build-2"])
 
         stage.faults["FAULT_FROM"] = "reload"
         stage.watch(lasting, well, begin)
@@ -134,7 +134,7 @@ class Start(Scene):
 
     def play(self, stage: Stage, lasting: bool) -> None:
         def well(_: Agent, runners: dict[str, dict[str, Any]]) -> bool:
-            return "build-1" in runners and quiet(runners["build-1"]) \
+            return "build-1" in runners and at_rest(runners["build-1"]) \
                 and stage.host.entry()["token"] == self.journalled(stage)
 
         stage.watch(lasting, well)

@@ -92,7 +92,7 @@ class Stage(Place):
         return json.loads(self.must("status", "--json"))
 
     def configure(self, **agent: Any) -> None:
-        self.host.configure(agent={**FAST, "deregister_on": "never", **agent}, **self.by_access_token())
+        self.host.configure(agent={**FAST, "verify_interval": "1h", "deregister_on": "never", **agent}, **self.by_access_token())
 
     def by_access_token(self) -> dict[str, Any]:
         return {"access_token": "owner", "runner_type": "group_type", "group_id": self.gitlab.ids["group"], "timeout": TIMEOUT}
@@ -252,8 +252,8 @@ class Stage(Place):
     def recover(self, done: subprocess.CompletedProcess[str]) -> None:
         """A rotation whose answer was lost: that the token is dead takes an agent three looks to believe."""
         def well(runner: dict[str, Any]) -> bool:
-            return host_module.quiet(runner) and runner["last_verdict"] == "alive" \
-                and any(known["token"] == entry["token"] for known in self.gitlab.runners() for entry in self.host.entries())
+            return at_rest(runner) and any(
+                known["token"] == entry["token"] for known in self.gitlab.runners() for entry in self.host.entries())
 
         with self.agent() as agent:
             try:
@@ -266,6 +266,10 @@ class Stage(Place):
     def check_gone(self) -> None:
         self.must("deregister")
         self.raise_any(invariants.gone(["build-1"], self.gitlab.runners(), self.toml(), OTHER, self.status()))
+
+
+def at_rest(runner: dict[str, Any]) -> bool:
+    return runner["state"] == "registered" and runner["next_action_at"] is not None
 
 
 def busy_seconds(pid: int) -> tuple[float, float]:
