@@ -11,6 +11,7 @@
 
 #include "agent/clone.h"
 #include "agent/control.h"
+#include "agent/core/claim.h"
 #include "agent/core/exit-code.h"
 #include "agent/hook.h"
 #include "agent/host/notice.h"
@@ -61,12 +62,7 @@ struct Manager {
         Leave *leave;
         bool stopping;
         Notices *notices;
-        bool taken;     /* the cloud takes this host */
-        bool telling;   /* … and is being told that we are gone */
-        bool told;      /* … and was */
-        bool gone;      /* … so that it takes the host at once, whatever it says afterwards */
-        bool returning; /* gitlab-runner is being started again, and then all begins anew */
-        bool back;      /* it takes the host no more, and all is withdrawn already, or is being */
+        Claim claim; /* the cloud's, on this host */
         char *status_text;
 };
 

@@ -6,7 +6,7 @@ static void on_cloud_told(void *userdata)
 {
         Manager *m = userdata;
 
-        m->telling = false;
+        claim_told(&m->claim);
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
 }
 
@@ -18,22 +18,24 @@ static void on_undone(void *userdata)
                 (void)sd_event_exit(m->event, MANAGER_AGAIN);
 }
 
-/* All is withdrawn. The process stays until it is told to go: whoever started it would start it again. */
 int manager_end_stop(Manager *m)
 {
-        if ((m->back || m->returning) && !leave_may_exit(m->leave)) {
-                if (!m->returning) {
-                        m->returning = true;
-                        leave_undo(m->leave, on_undone, m);
-                }
-                return 0;
-        }
-        if (m->taken && !m->back && !m->told) {
-                m->told = m->telling = true;
-                m->gone = notices_would_tell(m->notices);
+        bool can_tell = m->notices && notices_would_tell(m->notices);
+
+        switch (claim_withdrawn(&m->claim, leave_may_exit(m->leave), can_tell)) {
+        case CLAIM_TELL:
                 notices_tell_gone(m->notices, on_cloud_told, m);
+                break;
+        case CLAIM_UNDO:
+                leave_undo(m->leave, on_undone, m);
+                break;
+        case CLAIM_EXIT:
+                return sd_event_exit(m->event, EXIT_DONE);
+        case CLAIM_STAY:
+        case _CLAIM_ACTION_MAX:
+                break;
         }
-        return !m->telling && leave_may_exit(m->leave) ? sd_event_exit(m->event, EXIT_DONE) : 0;
+        return 0;
 }
 
 static int on_stop_overdue(sd_event_source *source, uint64_t usec, void *userdata)
@@ -105,8 +107,8 @@ static void on_notice(void *userdata, const CloudNotice *notice)
         if (!leaves)
                 return;
         manager_start_runners(m);
-        m->stopping = m->taken = true;
-        m->back = false;
+        m->stopping = true;
+        claim_make(&m->claim);
         leave_by_notice(m->leave, notice->kind == CLOUD_NOTICE_PREEMPTION ? STOP_PREEMPTION : STOP_TERMINATE,
                 now_to_boottime(now, notice->deadline_usec));
         (void)sd_event_source_set_enabled(m->changed_source, SD_EVENT_ONESHOT);
@@ -119,23 +121,23 @@ static const char *take_back(Manager *m, bool others)
                 return "another notice stands";
         if (leave_may_exit(m->leave))
                 return "the agent was told to stop, too";
-        if (leave_by_cancel(m->leave)) {
-                m->stopping = m->taken = false;
+        bool stays = leave_by_cancel(m->leave);
+        claim_cancel(&m->claim, stays);
+        if (stays) {
+                m->stopping = false;
                 /* What systemd was told is that we wait for jobs. */
                 free(take_ptr(m->status_text));
                 return "this host stays as it is";
         }
-        if (m->gone)
-                return "it was told already that this host may go";
-        m->back = true;
-        return "this host enrols anew";
+        return m->claim == CLAIM_TELLING || m->claim == CLAIM_TOLD ? "it was told already that this host may go"
+                                                                   : "this host enrols anew";
 }
 
 static void on_cancelled(void *userdata, const CloudNotice *notice, bool others)
 {
         Manager *m = userdata;
 
-        if (!m->taken)
+        if (m->claim == CLAIM_NONE)
                 return;
         log_message(m->log, LOG_INFO, LOG_FIELDS(.message_id = MESSAGE_ID_CLOUD_NOTICE),
                 "The cloud announces no more: %s (%s); %s", cloud_notice_kind_to_string(notice->kind),
