@@ -13,6 +13,9 @@ static bool about_to_take(const Lifecycle *l, const Secret *token)
                 return false;
         if (l->record->state == RUNNER_STATE_UNREGISTERED)
                 return true;
+        /* One that was refused may be so for long; it holds up nobody but while it tries anew. */
+        if (l->record->state == RUNNER_STATE_REFUSED)
+                return l->then ? l->state == RUNNER_STATE_REGISTERING : lifecycle_is_due(l, DUE_ENROL);
         if (!lifecycle_enrolled(l))
                 return false;
         if (l->due_usec[DUE_SOURCE] != USEC_INFINITY)

@@ -217,6 +217,29 @@ static void test_says_what_it_lives_by(void **state)
         life_end(&life);
 }
 
+/* One that was refused holds up nobody, but while it tries anew. */
+static void test_says_it_while_a_refused_one_tries(void **state)
+{
+        Record *record = life_record(FLOW_AUTHENTICATION_TOKEN);
+        Life life;
+
+        record->state = RUNNER_STATE_REFUSED;
+        assert_int_equal(replace_string(&record->reason, "GitLab does not know it"), 0);
+        life_begin(&life, life_plan(FLOW_AUTHENTICATION_TOKEN), record);
+        PLAY(&life, {START, WAIT}, {TIME, READ});
+        assert_int_equal(use_of(&life, LIFE_URL, "tok-a"), TOKEN_UNSURE);
+        PLAY(&life, {SECRET("tok-b"), PREPARE}, {DONE, SEND(VERIFY)});
+        assert_int_equal(use_of(&life, LIFE_URL, "tok-a"), TOKEN_UNSURE);
+        PLAY(&life, {DEAD, SAVE}, {DONE, WAIT});
+        life_check_state(&life, RUNNER_STATE_REFUSED);
+        assert_int_equal(use_of(&life, LIFE_URL, "tok-a"), TOKEN_UNUSED);
+        PLAY(&life, {RELOAD, READ});
+        assert_int_equal(use_of(&life, LIFE_URL, "tok-a"), TOKEN_UNSURE);
+        PLAY(&life, {SECRET("tok-a"), PREPARE}, {DONE, SEND(VERIFY)}, {ALIVE_ID(42), SAVE});
+        assert_int_equal(use_of(&life, LIFE_URL, "tok-a"), TOKEN_USED);
+        life_end(&life);
+}
+
 /* A stop that leaves all as it is leaves the token in use. */
 static void test_says_what_it_lives_by_while_it_stops(void **state)
 {
@@ -303,6 +326,7 @@ int main(void)
                 cmocka_unit_test(test_configured_no_more_it_stays),
                 cmocka_unit_test(test_says_what_it_lives_by),
                 cmocka_unit_test(test_says_what_it_lives_by_while_it_stops),
+                cmocka_unit_test(test_says_it_while_a_refused_one_tries),
                 cmocka_unit_test(test_says_it_in_a_pass),
                 cmocka_unit_test(test_says_that_it_may_be_about_to),
         };
