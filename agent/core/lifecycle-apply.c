@@ -3,10 +3,8 @@
 
 #include "agent/core/lifecycle-internal.h"
 
-static void disk_failed(Lifecycle *l, const Event *event)
+static void disk_failed(Lifecycle *l, const char *words)
 {
-        const char *words = event_words(event);
-
         if (!l->disk_reason)
                 lifecycle_notice(l, NOTICE_TROUBLE, "%s", words);
         (void)replace_string(&l->disk_reason, words);
@@ -67,19 +65,20 @@ static Action apply_told(Lifecycle *l, const Event *event)
 
 static Action apply_written(Lifecycle *l, const Event *event)
 {
-        if (event->error < 0) {
+        if (event->error < 0 || entries_written(l) < 0) {
+                /* Without memory to know it by it would be taken for somebody else's: it is written once more. */
+                l->tell_due = l->tell_due || event->changed;
                 l->entry_due = true;
-                disk_failed(l, event);
+                disk_failed(l, event->error < 0 ? event_words(event) : "out of memory");
                 return act_decide(l);
         }
-        entries_written(l);
         return event->changed || l->tell_due ? act_tell(l, apply_told) : apply_next(l);
 }
 
 static Action apply_removed(Lifecycle *l, const Event *event)
 {
         if (event->error < 0) {
-                disk_failed(l, event);
+                disk_failed(l, event_words(event));
                 return act_decide(l);
         }
         lifecycle_entry_left(l);
@@ -91,7 +90,7 @@ static Action apply_saved(Lifecycle *l, const Event *event)
 {
         if (event->error < 0) {
                 l->save_due = true;
-                disk_failed(l, event);
+                disk_failed(l, event_words(event));
                 /* config.toml may lie on another disk: a token that can be kept there must not wait. */
                 return entry_wanted(l) ? act_write_entry(l, apply_written) : act_decide(l);
         }

@@ -129,7 +129,7 @@ void entries_keep(Lifecycle *l, const EntryView *views, size_t n)
         lifecycle_set_due(l, DUE_ENTRIES, 0, "config.toml changed");
 }
 
-void entries_written(Lifecycle *l)
+int entries_written(Lifecycle *l)
 {
         const Record *record = l->record;
         const EntryView ours = {
@@ -141,6 +141,7 @@ void entries_written(Lifecycle *l)
 
         entries_keep(l, &ours, 1);
         lifecycle_set_never(l, DUE_ENTRIES);
+        return l->n_entries > 0 ? 0 : -ENOMEM;
 }
 
 void entries_removed(Lifecycle *l)

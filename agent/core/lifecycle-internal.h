@@ -271,7 +271,8 @@ int candidate_add(Lifecycle *l, const Candidate *candidate);
 /* ---- lifecycle-entries.c: what stands in config.toml ---- */
 
 void entries_keep(Lifecycle *l, const EntryView *views, size_t n);
-void entries_written(Lifecycle *l);
+/* What was written stands there now. -ENOMEM: it can not be known by its token. */
+int entries_written(Lifecycle *l);
 void entries_removed(Lifecycle *l);
 
 /* The token that stands there and that ours may take the place of; NULL: none. Borrowed until the entries change. */

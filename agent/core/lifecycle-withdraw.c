@@ -177,7 +177,7 @@ static Action hand_back_written(Lifecycle *l, const Event *event)
                 lifecycle_notice(l, NOTICE_TROUBLE, "%s", event_words(event));
                 return act_decide(l);
         }
-        entries_written(l);
+        (void)entries_written(l);
         lifecycle_notice(l, NOTICE_HANDED_BACK, "Rotation of the token is gitlab-runner's again");
         return event->changed ? act_tell(l, hand_back_told) : act_decide(l);
 }

@@ -26,6 +26,7 @@ KINDS = (MEMORY, FILES, LIBRARY)
 
 # What once found something: scene, kind, call, a function of ours that it is made by or below, error. The first such call.
 KEPT = (
+    ("rotate", MEMORY, "calloc", "entries_written", "ENOMEM"),           # took its own entry for somebody else's
     ("deregister", MEMORY, "calloc", "lifecycle_owe", "ENOMEM"),         # said that too much was owed
     ("deregister", MEMORY, "realloc", "record_add_leftover", "ENOMEM"),  # its entry stood there for ever
     ("runners-create", MEMORY, "malloc", "on_body", "ENOMEM+"),          # a runner was made, and nobody told

@@ -554,6 +554,23 @@ static void test_withdraws_with_its_entry_or_not_at_all(void **state)
         assert_true(refused > 1);
 }
 
+/* An entry that is not known by its token would be taken for one that somebody else has written. */
+static void test_writes_again_what_it_had_no_memory_to_know(void **state)
+{
+        Life life;
+
+        life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a"));
+        life_learn(&life, "tok-a");
+        PLAY(&life, {START, WRITE});
+        memory_failures = 0;
+        memory_left = 1;
+        PLAY(&life, {CHANGED, WAIT});
+        memory_left = 0;
+        assert_int_equal(memory_failures, 1);
+        PLAY(&life, {TIME, SEND(VERIFY)}, {ALIVE, WAIT}, {TIME, WRITE}, {DONE, TELL}, {TOLD(DONE), WAIT});
+        life_end(&life);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -565,6 +582,7 @@ int main(void)
                 cmocka_unit_test(test_a_refusal_that_can_not_be_explained),
                 cmocka_unit_test(test_a_rotated_debt_that_can_not_be_noted),
                 cmocka_unit_test(test_withdraws_with_its_entry_or_not_at_all),
+                cmocka_unit_test(test_writes_again_what_it_had_no_memory_to_know),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
