@@ -109,6 +109,13 @@ static const HostRunner *lives_under(const Host *host, const SimRequest *request
         return NULL;
 }
 
+/* In the file, and as the agent has read it: who changes his mind before a reload is not heard. */
+static bool is_wanted(const HostRunner *runner, unsigned url)
+{
+        return runner->file.configured && runner->file.url == url && runner->setting.configured &&
+               runner->setting.url == url;
+}
+
 void check_deleted(World *world, const SimRequest *request, const SimRunner *runner, const SimManager *manager)
 {
         if (manager) {
@@ -128,8 +135,7 @@ void check_deleted(World *world, const SimRequest *request, const SimRunner *run
                 world_break(world, INVARIANT_ONLY_OURS, request->host, "deletes runner %lld of host %d",
                         (long long)runner->id, runner->host);
         else if (runner->answered && !runner->withdrawal_wanted && !runner->touched &&
-                 world->hosts[request->host]->runners[runner->runner].file.configured &&
-                 world->hosts[request->host]->runners[runner->runner].file.url == runner->url)
+                 is_wanted(&world->hosts[request->host]->runners[runner->runner], runner->url))
                 world_break(world, INVARIANT_BLANKET, request->host,
                         "deletes its runner %lld, which nobody asked for", (long long)runner->id);
 }
