@@ -30,8 +30,8 @@ SANITIZERS = {
 }
 SANITIZED = re.compile(r"Sanitizer|runtime error:")
 
-# Whatever is done takes milliseconds, and the longest wait that the configuration allows is two seconds.
-BOUND = 10.0
+# Whatever is done takes milliseconds, and on a bad day a few requests that time out, with waits of two seconds between.
+BOUND = 20.0
 # A request of which a library has lost sight is over then.
 TIMEOUT = "3s"
 # The faulty program's seconds, as it reads them in its configuration, are tenths.
