@@ -314,8 +314,12 @@ void host_notice(Host *host, StopReason reason, uint64_t span_usec)
         if (dated)
                 world_later(world, span_usec, (SimEvent){.kind = SIM_TAKEN, .host = host->index});
         if (!host->has_notice || reason == STOP_PREEMPTION) {
+                uint64_t at = dated ? world->now_usec + span_usec : span_usec;
+                bool two = host->has_notice && dated && host->notice_usec != 0;
+
+                /* Of two that stand the nearer takes the host. */
+                host->notice_usec = two ? least(host->notice_usec, at) : at;
                 host->notice_reason = reason;
-                host->notice_usec = dated ? world->now_usec + span_usec : span_usec;
         }
         host->has_notice = true;
         heed_notice(host, reason, span_usec);

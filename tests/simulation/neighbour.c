@@ -173,6 +173,9 @@ static const char *neighbour_system_id(const Host *host, char buffer[static SYST
 
 void neighbour_on_the_way(Host *host)
 {
+        /* It has asked for no more jobs since it was told to finish. */
+        if (host->neighbour.quitting)
+                return;
         for (size_t i = 0; i < host->neighbour.n; i++)
                 if (world_chance(host->world, 4))
                         world_later(host->world, world_below(host->world, ON_THE_WAY_USEC),
