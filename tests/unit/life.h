@@ -349,3 +349,33 @@ static inline void life_check_outcome(Life *life, int code)
         assert_int_equal(life->code, code);
         life->has_outcome = false;
 }
+
+/* Plays an enrolled runner whose entry stands in config.toml until it asks whether its token works. Takes RECORD
+ * over. */
+static inline void life_live(Life *life, Plan plan, Record *record)
+{
+        life_begin(life, plan, record);
+        life_learn(life, "tok-a");
+        PLAY(life, {START, WRITE}, {DONE, plan.flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
+        if (plan.flow == FLOW_AUTHENTICATION_TOKEN)
+                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
+        PLAY(life, {TIME, SEND(VERIFY)});
+}
+
+/* The same with a token of 90 days, of which SPENT_USEC have gone. */
+static inline void life_live_aged(Life *life, Plan plan, uint64_t spent_usec)
+{
+        Record *record = life_enrolled(plan.flow, "tok-a");
+
+        record->token_obtained_at_usec = LIFE_START - spent_usec;
+        record->token_expires_at_usec = LIFE_START - spent_usec + 90 * DAY;
+        life_live(life, plan, record);
+}
+
+/* As life_live(), and it works. */
+static inline void life_live_well(Life *life, Flow flow)
+{
+        life_live(life, life_plan(flow), life_enrolled(flow, "tok-a"));
+        PLAY(life, {ALIVE_ID(42), WAIT});
+        life_check_state(life, RUNNER_STATE_REGISTERED);
+}

@@ -4,16 +4,6 @@
 
 #define MINUTE USEC_PER_MINUTE
 
-static void live(Life *life, Flow flow)
-{
-        life_begin(life, life_plan(flow), life_enrolled(flow, "tok-a"));
-        life_learn(life, "tok-a");
-        PLAY(life, {START, WRITE}, {DONE, flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
-        if (flow == FLOW_AUTHENTICATION_TOKEN)
-                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
-        PLAY(life, {TIME, SEND(VERIFY)}, {ALIVE_ID(42), WAIT});
-}
-
 static Debt *owe(Record *record, DebtKind kind, const char *url, const char *token)
 {
         Debt debt = {.kind = kind, .runner_id = 42, .since_usec = LIFE_START - DAY};
@@ -80,7 +70,7 @@ static void test_debt_of_what_others_replaced_is_told_of(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {ENTRIES("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE}, {DONE, WRITE}, {DONE, TELL},
                 {TOLD(UNSURE), WAIT}, {TIME, SEND(DELETE_MANAGER)});
         life_end(&life);
@@ -91,7 +81,7 @@ static void test_debt_waits_for_the_file(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {RELOAD, WRITE}, {DONE, READ}, {SECRET("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE},
                 {DONE, WRITE}, {BROKEN, WAIT});
         assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
@@ -207,7 +197,7 @@ static void test_a_throttle_holds_for_all(void **state)
         for (unsigned stop = 0; stop < 2; stop++) {
                 Life life;
 
-                live(&life, FLOW_REGISTRATION_TOKEN);
+                life_live_well(&life, FLOW_REGISTRATION_TOKEN);
                 PLAY(&life, {TIME, SEND(VERIFY)}, {BUSY(20 * MINUTE), WAIT});
                 if (stop)
                         PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE});
@@ -237,7 +227,7 @@ static void test_a_throttle_is_not_waited_out(void **state)
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Life life;
 
-                live(&life, FLOW_REGISTRATION_TOKEN);
+                life_live_well(&life, FLOW_REGISTRATION_TOKEN);
                 PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
                         {TOLD(DONE), SEND(DELETE_RUNNER)}, rows[i].line);
                 assert_int_equal(life.has_outcome, !rows[i].again);
@@ -253,7 +243,7 @@ static void test_the_longer_word_holds(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {TIME, SEND(VERIFY)}, {BUSY(20 * MINUTE), WAIT});
         uint64_t until = life.now.boottime_usec + 20 * MINUTE;
         PLAY(&life, {COMMAND(VERIFY), SEND(VERIFY)}, {BUSY(MINUTE), WAIT});

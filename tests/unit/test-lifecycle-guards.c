@@ -2,17 +2,6 @@
 
 #include "tests/unit/life.h"
 
-/* An enrolled runner whose entry stands in config.toml, about to be verified. */
-static void live(Life *life, Plan plan, Record *record)
-{
-        life_begin(life, plan, record);
-        life_learn(life, "tok-a");
-        PLAY(life, {START, WRITE}, {DONE, plan.flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
-        if (plan.flow == FLOW_AUTHENTICATION_TOKEN)
-                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
-        PLAY(life, {TIME, SEND(VERIFY)});
-}
-
 /* What is enrolled needs its source no more: whatever stands there now, its token goes on. */
 static void test_sources_that_give_no_token(void **state)
 {
@@ -29,7 +18,8 @@ static void test_sources_that_give_no_token(void **state)
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Life life;
 
-                live(&life, life_plan(FLOW_AUTHENTICATION_TOKEN), life_enrolled(FLOW_AUTHENTICATION_TOKEN, "tok-a"));
+                life_live(&life, life_plan(FLOW_AUTHENTICATION_TOKEN),
+                        life_enrolled(FLOW_AUTHENTICATION_TOKEN, "tok-a"));
                 PLAY(&life, {ALIVE_ID(42), WAIT});
                 unsigned before = life.notices[NOTICE_TROUBLE];
                 (void)life_step(&life, &(Line){RELOAD, WAIT});
@@ -50,7 +40,7 @@ static void test_a_place_without_a_time(void **state)
 {
         Life life;
 
-        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a"));
+        life_live(&life, life_plan(FLOW_REGISTRATION_TOKEN), life_enrolled(FLOW_REGISTRATION_TOKEN, "tok-a"));
         PLAY(&life, {REPLY(.verdict = VERDICT_WAIT, .spread = 3, .spread_usec = 10 * USEC_PER_MINUTE,
                              .message = (char *)"Retry later"),
                             WAIT});
@@ -117,7 +107,7 @@ static void test_short_lives(void **state)
         Life life;
 
         record->token_expires_at_usec = LIFE_START + USEC_PER_MINUTE;
-        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
+        life_live(&life, life_plan(FLOW_REGISTRATION_TOKEN), record);
         (void)life_step(&life, &(Line){ALIVE_UNTIL(42, LIFE_START + USEC_PER_MINUTE), WAIT});
         for (unsigned i = 0; i < 20 && !(life.last.kind == ACTION_SEND && life.last.call == CALL_RESET); i++)
                 (void)life_step(&life, life.last.kind == ACTION_WAIT ? &(Line){TIME, WAIT}

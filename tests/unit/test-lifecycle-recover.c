@@ -2,27 +2,12 @@
 
 #include "tests/unit/life.h"
 
-/* Enrolled and verified; its token ends in 90 days, of which it has lived SPENT. */
-static void live(Life *life, Plan plan, uint64_t spent_usec)
-{
-        Record *record = life_enrolled(plan.flow, "tok-a");
-
-        record->token_obtained_at_usec = LIFE_START - spent_usec;
-        record->token_expires_at_usec = LIFE_START - spent_usec + 90 * DAY;
-        life_begin(life, plan, record);
-        life_learn(life, "tok-a");
-        PLAY(life, {START, WRITE}, {DONE, plan.flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
-        if (plan.flow == FLOW_AUTHENTICATION_TOKEN)
-                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
-        PLAY(life, {TIME, SEND(VERIFY)});
-}
-
 #define ALIVE_AS_BEFORE(spent) ALIVE_UNTIL(42, LIFE_START - (spent) + 90 * DAY)
 
 /* A runner of ours whose token GitLab has called dead three times, and once more; its access token is read. */
 static void lose(Life *life)
 {
-        live(life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
+        life_live_aged(life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
         PLAY(life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)},
                 {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ});
 }
@@ -38,7 +23,7 @@ static void test_lost_reset_climbs_the_ladder(void **state)
 {
         Life life;
 
-        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+        life_live_aged(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
         PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {DONE, SEND(RESET)}, {LOST, SAVE}, {DONE, SEND(VERIFY)},
                 {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)},
                 {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
@@ -62,7 +47,7 @@ static void test_recovers_by_id(void **state)
 {
         Life life;
 
-        live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
+        life_live_aged(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
         PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
                 {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ});
         /* No memory for the access token is no reason to make another runner. */
@@ -104,7 +89,7 @@ static void test_withdraws_what_a_lost_reset_may_have_left(void **state)
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Life life;
 
-                live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
+                life_live_aged(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
                 PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
                         {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
                         {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)}, rows[i].line, {DONE, WAIT});
@@ -135,7 +120,7 @@ static void test_a_stop_waits_for_a_reset(void **state)
         for (size_t i = 0; i < ELEMENTS(comes); i++) {
                 Life life;
 
-                live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
+                life_live_aged(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
                 PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
                         {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
                         {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)},
@@ -222,7 +207,7 @@ static void test_recovers_by_a_new_runner(void **state)
                 Life life;
 
                 plan.reregister = reregister[i];
-                live(&life, plan, 80 * DAY);
+                life_live_aged(&life, plan, 80 * DAY);
                 PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
                         {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
                         {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)});
@@ -249,7 +234,7 @@ static void test_recovery_ends_with_a_good_answer(void **state)
 {
         Life life;
 
-        live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
+        life_live_aged(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
         PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
                 {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, READ},
                 {SECRET("glpat-a"), PREPARE}, {DONE, SEND(RESET_BY_ID)}, {BUSY(USEC_PER_MINUTE), SAVE}, {DONE, WAIT},
@@ -388,7 +373,7 @@ static void test_the_last_question_may_end_it(void **state)
 {
         Life life;
 
-        live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
+        life_live_aged(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
         PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
                 {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)});
         (void)life_step(&life, &(Line){ALIVE_AS_BEFORE(80 * DAY), WAIT});
@@ -412,7 +397,7 @@ static void test_recovers_nothing_in_doubt(void **state)
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Life life;
 
-                live(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
+                life_live_aged(&life, life_plan(FLOW_ACCESS_TOKEN), 80 * DAY);
                 PLAY(&life, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT},
                         {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SEND(PROBE)}, rows[i].probe);
                 if (rows[i].verify.in.kind != IN_END)

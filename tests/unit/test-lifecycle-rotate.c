@@ -2,21 +2,6 @@
 
 #include "tests/unit/life.h"
 
-/* Enrolled and verified; its token ends in 90 days, of which it has lived SPENT. */
-static void live(Life *life, Plan plan, uint64_t spent_usec)
-{
-        Record *record = life_enrolled(plan.flow, "tok-a");
-
-        record->token_obtained_at_usec = LIFE_START - spent_usec;
-        record->token_expires_at_usec = LIFE_START - spent_usec + 90 * DAY;
-        life_begin(life, plan, record);
-        life_learn(life, "tok-a");
-        PLAY(life, {START, WRITE}, {DONE, plan.flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
-        if (plan.flow == FLOW_AUTHENTICATION_TOKEN)
-                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
-        PLAY(life, {TIME, SEND(VERIFY)});
-}
-
 #define ALIVE_AS_BEFORE(spent) ALIVE_UNTIL(42, LIFE_START - (spent) + 90 * DAY)
 
 static void test_rotates_at_its_time(void **state)
@@ -24,7 +9,7 @@ static void test_rotates_at_its_time(void **state)
         Life life;
         Line line = {ALIVE_AS_BEFORE(0), WAIT};
 
-        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 0);
+        life_live_aged(&life, life_plan(FLOW_REGISTRATION_TOKEN), 0);
         while (life_step(&life, &line).kind != ACTION_PREPARE) {
                 if (life.last.kind == ACTION_WAIT)
                         line = (Line){TIME, WAIT};
@@ -129,7 +114,7 @@ static void test_rotation_policies(void **state)
                 Life life;
 
                 plan.rotation = rows[i].policy;
-                live(&life, plan, 80 * DAY);
+                life_live_aged(&life, plan, 80 * DAY);
                 Action action = life_step(&life, &(Line){ALIVE_AS_BEFORE(80 * DAY), WAIT});
                 assert_int_equal(action.kind, rows[i].rotates ? ACTION_PREPARE : ACTION_WAIT);
                 life_end(&life);
@@ -144,7 +129,7 @@ static void test_verifies_after_an_unclear_reset(void **state)
         for (size_t i = 0; i < ELEMENTS(unclear); i++) {
                 Life life;
 
-                live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+                life_live_aged(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
                 PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {DONE, SEND(RESET)});
                 assert_int_equal(life_step(&life, &unclear[i]).kind, ACTION_SAVE);
                 assert_int_equal(lifecycle_record(life.l)->intent.kind, INTENT_RESET);
@@ -195,7 +180,7 @@ static void test_does_not_storm_with_a_wrong_clock(void **state)
         unsigned resets = 0;
         Line line = {ALIVE_UNTIL(42, LIFE_START - DAY), WAIT};
 
-        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+        life_live_aged(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
         uint64_t end = life.now.boottime_usec + DAY;
         while (life.now.boottime_usec < end) {
                 Action action = life_step(&life, &line);
@@ -227,7 +212,7 @@ static void test_a_failing_rotation_is_said_once(void **state)
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Life life;
 
-                live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+                life_live_aged(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
                 PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {DONE, SEND(RESET)}, {REFUSED, SAVE}, {DONE, WAIT},
                         {COMMAND(ROTATE), PREPARE}, {DONE, SEND(RESET)}, rows[i].second, {DONE, WAIT});
                 assert_int_equal(life.notices[NOTICE_ROTATION_FAILED], rows[i].said);
@@ -239,7 +224,7 @@ static void test_refused_rotation_is_slow(void **state)
 {
         Life life;
 
-        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+        life_live_aged(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
         PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {DONE, SEND(RESET)}, {REFUSED, SAVE}, {DONE, WAIT});
         life_check_state(&life, RUNNER_STATE_REGISTERED);
         uint64_t end = life.now.boottime_usec + USEC_PER_HOUR;
@@ -253,7 +238,7 @@ static void test_resets_nothing_without_room(void **state)
 {
         Life life;
 
-        live(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
+        life_live_aged(&life, life_plan(FLOW_REGISTRATION_TOKEN), 80 * DAY);
         PLAY(&life, {ALIVE_AS_BEFORE(80 * DAY), PREPARE}, {BROKEN, SAVE}, {BROKEN, WAIT});
         assert_int_equal(lifecycle_record(life.l)->intent.kind, INTENT_NONE);
         life_check_state(&life, RUNNER_STATE_REGISTERED);

@@ -2,16 +2,6 @@
 
 #include "tests/unit/life.h"
 
-static void live(Life *life, Flow flow)
-{
-        life_begin(life, life_plan(flow), life_enrolled(flow, "tok-a"));
-        life_learn(life, "tok-a");
-        PLAY(life, {START, WRITE}, {DONE, flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
-        if (flow == FLOW_AUTHENTICATION_TOKEN)
-                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
-        PLAY(life, {TIME, SEND(VERIFY)}, {ALIVE_ID(42), WAIT});
-}
-
 /* Whatever makes a token is waited for: its answer is the only one that tells it. */
 static void test_waits_for_what_makes_a_token(void **state)
 {
@@ -34,7 +24,7 @@ static void test_waits_for_what_makes_a_token(void **state)
         }
 
         Life life;
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {COMMAND(ROTATE), PREPARE}, {DONE, SEND(RESET)},
                 {STOP_IN(900 * USEC_PER_MSEC, .withdraw = false), KEEP}, {GIVEN(0, "tok-b"), JOURNAL});
         life_end(&life);
@@ -48,7 +38,7 @@ static void test_sends_no_reset_any_more(void **state)
         for (size_t i = 0; i < ELEMENTS(prepared); i++) {
                 Life life;
 
-                live(&life, FLOW_REGISTRATION_TOKEN);
+                life_live_well(&life, FLOW_REGISTRATION_TOKEN);
                 PLAY(&life, {COMMAND(ROTATE), PREPARE}, {STOP_IN(900 * USEC_PER_MSEC, .withdraw = false), KEEP},
                         prepared[i], {DONE, STOPPED});
                 life_check_token(&life, "tok-a");
@@ -74,7 +64,7 @@ static void test_asks_about_what_others_wrote(void **state)
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Life life;
 
-                live(&life, FLOW_REGISTRATION_TOKEN);
+                life_live_well(&life, FLOW_REGISTRATION_TOKEN);
                 PLAY(&life, {ENTRIES("tok-b"), SEND(VERIFY)}, {UNCLEAR, WAIT},
                         {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SEND(VERIFY)});
                 assert_string_equal(secret_data(life.last.arguments.token), "tok-b");
@@ -95,7 +85,7 @@ static void test_a_verify_that_was_cut_may_still_arrive(void **state)
         for (size_t i = 0; i < ELEMENTS(cut); i++) {
                 Life life;
 
-                live(&life, FLOW_AUTHENTICATION_TOKEN);
+                life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
                 PLAY(&life, {TIME, SEND(VERIFY)});
                 if (!cut[i])
                         PLAY(&life, {ALIVE_ID(42), WAIT});
@@ -131,7 +121,7 @@ static void test_an_answer_after_the_end(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
                 {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)});
         life_pass(&life, 30 * USEC_PER_SEC);
@@ -148,7 +138,7 @@ static void test_saves_as_long_as_it_can(void **state)
         for (size_t i = 0; i < ELEMENTS(last); i++) {
                 Life life;
 
-                live(&life, FLOW_REGISTRATION_TOKEN);
+                life_live_well(&life, FLOW_REGISTRATION_TOKEN);
                 PLAY(&life, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {BROKEN, WAIT}, {STOP_IN(0, .withdraw = true), SAVE});
                 unsigned before = life.notices[NOTICE_TROUBLE];
                 PLAY(&life, last[i]);
@@ -166,7 +156,7 @@ static void test_hands_back_only_what_it_has(void **state)
         PLAY(&life, {START, WAIT}, {STOP_IN(900 * USEC_PER_MSEC, .hand_back = true), STOPPED});
         life_end(&life);
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {ENTRIES("tok-b"), SEND(VERIFY)}, {UNCLEAR, WAIT},
                 {STOP_IN(900 * USEC_PER_MSEC, .hand_back = true), SAVE}, {DONE, STOPPED});
         assert_true(lifecycle_record(life.l)->handed_back);

@@ -2,25 +2,13 @@
 
 #include "tests/unit/life.h"
 
-/* An enrolled runner whose entry stands in config.toml, verified once. */
-static void live(Life *life, Flow flow)
-{
-        life_begin(life, life_plan(flow), life_enrolled(flow, "tok-a"));
-        life_learn(life, "tok-a");
-        PLAY(life, {START, WRITE}, {DONE, flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
-        if (flow == FLOW_AUTHENTICATION_TOKEN)
-                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
-        PLAY(life, {TIME, SEND(VERIFY)}, {ALIVE_ID(42), WAIT});
-        life_check_state(life, RUNNER_STATE_REGISTERED);
-}
-
 /* A quiet week: one verify in every interval, spread over its last tenth, and nothing else. */
 static void test_lives_a_quiet_week(void **state)
 {
         Life life;
         unsigned verifies = 0;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         uint64_t end = life.now.boottime_usec + 7 * DAY;
         while (life.now.boottime_usec < end) {
                 uint64_t wait = life.last.until_usec - life.now.boottime_usec;
@@ -73,7 +61,7 @@ static void test_blanket_403_changes_nothing(void **state)
                 Life life;
                 unsigned probes = 0;
 
-                live(&life, flows[i]);
+                life_live_well(&life, flows[i]);
                 uint64_t end = life.now.boottime_usec + DAY;
                 for (Line line = {TIME, WAIT}; life.now.boottime_usec < end || life.last.kind != ACTION_WAIT;) {
                         Action action = life_step(&life, &line);
@@ -104,7 +92,7 @@ static void test_one_good_answer_clears_all_doubt(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE},
                 {DONE, WAIT});
         assert_int_equal(lifecycle_record(life.l)->dead_proofs, 2);
@@ -119,7 +107,7 @@ static void test_proofs_need_their_time(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         for (unsigned i = 0; i < 20; i++) {
                 PLAY(&life, {COMMAND(VERIFY), SEND(VERIFY)}, {DEAD, SAVE}, {DONE, WAIT});
                 life_check_outcome(&life, 77);
@@ -153,7 +141,7 @@ static void test_puts_back_a_missing_entry_only_after_verifying(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {ENTRIES(""), SEND(VERIFY)}, {UNCLEAR, WAIT}, {TIME, SEND(VERIFY)}, {ALIVE_ID(42), WRITE},
                 {CHANGED, TELL}, {TOLD(DONE), WAIT});
         life_end(&life);
@@ -175,7 +163,7 @@ static void test_adopts_a_newer_token(void **state)
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Life life;
 
-                live(&life, FLOW_REGISTRATION_TOKEN);
+                life_live_well(&life, FLOW_REGISTRATION_TOKEN);
                 PLAY(&life, {ENTRIES("tok-b"), SEND(VERIFY)});
                 assert_string_equal(secret_data(life.last.arguments.token), "tok-b");
                 assert_int_equal(life_step(&life, &rows[i].reply).kind, ACTION_SAVE);
@@ -193,7 +181,7 @@ static void test_puts_its_token_back(void **state)
         EntryEdit edit;
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {ENTRIES("tok-x tok-y"), SEND(VERIFY)}, {DEAD, SEND(VERIFY)}, {DEAD, SEND(PROBE)},
                 {YES, SEND(VERIFY)}, {DEAD, SEND(VERIFY)}, {DEAD, SEND(VERIFY)}, {ALIVE_ID(42), WRITE});
         lifecycle_entry_edit(life.l, &edit);
@@ -208,7 +196,7 @@ static void test_writes_over_nothing_unjudged(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {ENTRIES("tok-x"), SEND(VERIFY)}, {UNCLEAR, WAIT}, {RELOAD, WAIT}, {TIME, SEND(VERIFY)},
                 {ALIVE_ID(42), SAVE});
         life_check_token(&life, "tok-x");
@@ -221,7 +209,7 @@ static void test_recovers_nothing_before_the_file_is_judged(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         uint64_t end = life.now.boottime_usec + 3 * USEC_PER_HOUR;
         for (Line line = {ENTRIES("tok-x"), WAIT}; life.now.boottime_usec < end;) {
                 Action action = life_step(&life, &line);
@@ -244,7 +232,7 @@ static void test_hears_of_a_change_while_writing(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {RELOAD, WRITE}, {STALE, WAIT}, {ENTRIES("tok-b"), SEND(VERIFY)}, {ALIVE_ID(42), SAVE},
                 {DONE, WRITE}, {DONE, WAIT});
         life_check_token(&life, "tok-b");
@@ -256,7 +244,7 @@ static void test_change_upon_change(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {ENTRIES("tok-b"), SEND(VERIFY)}, {ENTRIES("tok-c"), KEEP}, {DEAD, SEND(VERIFY)});
         assert_string_equal(secret_data(life.last.arguments.token), "tok-c");
         PLAY(&life, {ALIVE_ID(42), SAVE});
@@ -270,7 +258,7 @@ static void test_follows_its_source(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {RELOAD, WRITE}, {DONE, READ}, {SECRET("tok-a"), WAIT}, {RELOAD, WRITE}, {DONE, READ},
                 {SECRET("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE}, {DONE, WRITE}, {CHANGED, TELL},
                 {TOLD(NOT_RUNNING), SEND(DELETE_MANAGER)});
@@ -285,7 +273,7 @@ static void test_returns_to_a_token_that_is_owed(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {RELOAD, WRITE}, {DONE, READ}, {SECRET("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE},
                 {DONE, WRITE}, {CHANGED, TELL}, {TOLD(NOT_RUNNING), SEND(DELETE_MANAGER)}, {UNCLEAR, WAIT},
                 {RELOAD, WRITE}, {DONE, READ}, {SECRET("tok-a"), SEND(VERIFY)}, {ALIVE_ID(42), SAVE});
@@ -299,7 +287,7 @@ static void test_keeps_the_old_token_if_the_new_one_is_bad(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {RELOAD, WRITE}, {DONE, READ}, {SECRET("tok-b"), SEND(VERIFY)}, {DEAD, WAIT});
         life_check_token(&life, "tok-a");
         life_check_state(&life, RUNNER_STATE_REGISTERED);
@@ -318,7 +306,7 @@ static void test_asks_again_for_a_new_token_that_nobody_has_judged(void **state)
         for (size_t i = 0; i < ELEMENTS(rows); i++) {
                 Life life;
 
-                live(&life, FLOW_AUTHENTICATION_TOKEN);
+                life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
                 PLAY(&life, {RELOAD, WRITE}, {DONE, READ}, {SECRET("tok-b"), SEND(VERIFY)}, rows[i], {TIME, READ},
                         {SECRET("tok-b"), SEND(VERIFY)}, {ALIVE_ID(43), SAVE});
                 life_check_token(&life, "tok-b");
@@ -331,7 +319,7 @@ static void test_a_refused_token_is_not_written(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {RELOAD, WRITE}, {BROKEN, READ}, {SECRET("tok-a"), WAIT});
         for (unsigned n = 0; n < 100 && lifecycle_state(life.l) != RUNNER_STATE_REFUSED; n++)
                 (void)life_step(&life, life.last.kind == ACTION_WAIT          ? &(Line){TIME, WAIT}
@@ -406,7 +394,7 @@ static void test_a_sick_gitlab_judges_no_entry(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {ENTRIES("tok-b"), SEND(VERIFY)}, {DEAD, SEND(PROBE)}, {UNCLEAR, WAIT}, {TIME, SEND(VERIFY)});
         assert_string_equal(secret_data(life.last.arguments.token), "tok-b");
         PLAY(&life, {DEAD, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {DEAD, SEND(VERIFY)});
@@ -420,7 +408,7 @@ static void test_dead_shared_token_waits_for_a_person(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, READ}, {SECRET("tok-a"), WAIT}, {TIME, SEND(VERIFY)},
                 {DEAD, SAVE}, {DONE, WAIT}, {TIME, SEND(VERIFY)}, {DEAD, SAVE}, {DONE, SAVE}, {DONE, WAIT});
         life_check_state(&life, RUNNER_STATE_REFUSED);
@@ -436,7 +424,7 @@ static void test_nothing_disarms_a_wait(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(UNSURE), WAIT});
         uint64_t until = life.last.until_usec;
         PLAY(&life, {ENTRIES(""), KEEP});

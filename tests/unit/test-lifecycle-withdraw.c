@@ -2,23 +2,13 @@
 
 #include "tests/unit/life.h"
 
-static void live(Life *life, Flow flow)
-{
-        life_begin(life, life_plan(flow), life_enrolled(flow, "tok-a"));
-        life_learn(life, "tok-a");
-        PLAY(life, {START, WRITE}, {DONE, flow == FLOW_AUTHENTICATION_TOKEN ? READ : WAIT});
-        if (flow == FLOW_AUTHENTICATION_TOKEN)
-                PLAY(life, {SECRET("tok-a"), SAVE}, {DONE, WAIT});
-        PLAY(life, {TIME, SEND(VERIFY)}, {ALIVE_ID(42), WAIT});
-}
-
 /* ---- the order of leaving ---- */
 
 static void test_leaves_in_order(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE});
         /* The debt is written down, with its token, before anything else is touched. */
         life_check_token(&life, NULL);
@@ -36,14 +26,14 @@ static void test_proves_that_the_manager_is_gone(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(UNSURE), WAIT},
                 {TIME, SEND(DELETE_MANAGER)}, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)}, {YES, WAIT},
                 {TIME, SEND(DELETE_MANAGER)}, {GONE, SAVE}, {DONE, WAIT});
         life_check_outcome(&life, 0);
         life_end(&life);
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
                 {TOLD(NOT_RUNNING), SEND(DELETE_MANAGER)}, {YES, SAVE}, {DONE, WAIT});
         life_check_outcome(&life, 0);
@@ -55,7 +45,7 @@ static void test_manager_is_owed_while_its_entry_stands(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {BROKEN, SEND(DELETE_MANAGER)}, {YES, WAIT});
         assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
         for (Line line = {TIME, WAIT}; life.now.boottime_usec < USEC_PER_HOUR;) {
@@ -98,7 +88,7 @@ static void test_takes_along_what_was_rotated(void **state)
                 EntryEdit edit;
                 Life life;
 
-                live(&life, FLOW_REGISTRATION_TOKEN);
+                life_live_well(&life, FLOW_REGISTRATION_TOKEN);
                 const Event changed = {.kind = EVENT_ENTRIES, .now = life.now, .entries = &view, .n_entries = 1};
                 assert_int_equal(lifecycle_step(life.l, &changed).kind, ACTION_SEND);
                 secret_free(rotated);
@@ -118,7 +108,7 @@ static void test_a_manager_that_comes_back_is_owed(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_MANAGER)});
         for (unsigned tries = 0; tries < 3; tries++) {
                 PLAY(&life, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)}, {YES, WAIT}, {TIME, SEND(DELETE_MANAGER)},
@@ -137,7 +127,7 @@ static void test_no_managers_none_to_delete(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_MANAGER)},
                 {NO_ROUTE, SEND(PROBE)}, {ALIVE, SEND(VERIFY)}, {TEXT_200, SAVE}, {DONE, WAIT});
         life_check_outcome(&life, 0);
@@ -148,7 +138,7 @@ static void test_gitlab_down_leaves_a_debt(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
                 {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {UNCLEAR, WAIT}, {TIME, SEND(DELETE_RUNNER)},
                 {UNCLEAR, WAIT}, {TIME, SEND(DELETE_RUNNER)}, {UNCLEAR, STOPPED});
@@ -156,7 +146,7 @@ static void test_gitlab_down_leaves_a_debt(void **state)
         assert_int_equal(life.notices[NOTICE_DEBT], 1);
         life_end(&life);
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true, .one_try = true), SAVE}, {DONE, REMOVE},
                 {CHANGED, TELL}, {TOLD(NOT_RUNNING), SEND(DELETE_RUNNER)}, {UNCLEAR, STOPPED});
         life_end(&life);
@@ -181,7 +171,7 @@ static void test_entry_that_can_not_go_goes_later(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {BROKEN, SEND(DELETE_RUNNER)}, {YES, SAVE},
                 {DONE, REMOVE}, {BROKEN, WAIT});
         life_check_outcome(&life, 1);
@@ -222,7 +212,7 @@ static void test_entry_that_could_not_go_goes_at_the_next_start(void **state)
                 Plan plan = life_plan(FLOW_REGISTRATION_TOKEN);
                 Life life;
 
-                live(&life, FLOW_REGISTRATION_TOKEN);
+                life_live_well(&life, FLOW_REGISTRATION_TOKEN);
                 PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE});
                 if (refused)
                         PLAY(&life, {BROKEN, SEND(DELETE_RUNNER)}, {YES, SAVE});
@@ -250,7 +240,7 @@ static void test_entry_that_could_not_go_is_taken_up_again(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, REMOVE});
         life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), power_cut(&life));
         life_learn(&life, "tok-a");
@@ -261,7 +251,7 @@ static void test_entry_that_could_not_go_is_taken_up_again(void **state)
         life_end(&life);
 
         /* The runner was deleted before the power went: its token is dead beyond doubt. */
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, REMOVE},
                 {BROKEN, SEND(DELETE_RUNNER)}, {YES, SAVE});
         life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), power_cut(&life));
@@ -284,7 +274,7 @@ static void test_entry_that_could_not_go_goes_with_the_next_stop(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE}, {DONE, REMOVE});
         life_begin(&life, life_plan(FLOW_REGISTRATION_TOKEN), power_cut(&life));
         life_learn(&life, "tok-a");
@@ -299,7 +289,7 @@ static void test_withdrawal_that_can_not_be_noted(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {BROKEN, SEND(DELETE_RUNNER)}, {UNCLEAR, WAIT},
                 {TIME, SEND(DELETE_RUNNER)}, {YES, SAVE}, {BROKEN, WAIT});
         life_check_outcome(&life, 1);
@@ -337,7 +327,7 @@ static void test_stop_cuts_what_changes_nothing(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {TIME, SEND(VERIFY)}, {STOP_IN(900 * USEC_PER_MSEC, .withdraw = false), STOPPED},
                 {UNCLEAR, STOPPED});
         life_end(&life);
@@ -410,7 +400,7 @@ static void test_stop_during_a_withdrawal(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {COMMAND(DEREGISTER), SAVE}, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(UNSURE), WAIT},
                 {STOP_IN(900 * USEC_PER_MSEC, .withdraw = false), KEEP}, {TIME, STOPPED});
         assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
@@ -423,7 +413,7 @@ static void test_stop_before_the_manager_is_proved_to_be_gone(void **state)
 {
         Life life;
 
-        live(&life, FLOW_AUTHENTICATION_TOKEN);
+        life_live_well(&life, FLOW_AUTHENTICATION_TOKEN);
         PLAY(&life, {STOP_IN(800 * USEC_PER_MSEC, .withdraw = true), SAVE}, {DONE, REMOVE}, {CHANGED, TELL},
                 {TOLD(DONE), SEND(DELETE_MANAGER)}, {YES, WAIT}, {TIME, STOPPED});
         assert_int_equal(lifecycle_record(life.l)->n_debts, 1);
@@ -435,7 +425,7 @@ static void test_stop_ends_by_its_deadline(void **state)
 {
         Life life;
 
-        live(&life, FLOW_REGISTRATION_TOKEN);
+        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
         PLAY(&life, {STOP_IN(30 * USEC_PER_SEC, .withdraw = true), SAVE});
         uint64_t deadline = life.now.boottime_usec + 30 * USEC_PER_SEC;
         PLAY(&life, {DONE, REMOVE}, {CHANGED, TELL}, {TOLD(DONE), SEND(DELETE_RUNNER)}, {TIME, STOPPED});
@@ -504,7 +494,7 @@ static void test_hands_rotation_back_on_a_bad_disk(void **state)
                 for (size_t k = 0; k < ELEMENTS(written); k++) {
                         Life life;
 
-                        live(&life, FLOW_REGISTRATION_TOKEN);
+                        life_live_well(&life, FLOW_REGISTRATION_TOKEN);
                         PLAY(&life, {STOP_IN(900 * USEC_PER_MSEC, .hand_back = true), SAVE}, saved[i]);
                         (void)life_step(&life, &written[k]);
                         for (unsigned n = 0; n < 5 && life.last.kind != ACTION_STOPPED; n++)
