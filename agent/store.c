@@ -315,8 +315,21 @@ static int store_make_temp(Store *store, const char *temp, const Secret *content
 static int store_publish(
         Store *store, const char *journal_temp, const char *journal, const char *record_temp, const char *record)
 {
-        int r;
+        _cleanup_(file_closep) File *old = NULL;
+        int r = file_open(store->folder, journal, 0, 0, &old);
 
+        if (r < 0 && r != -ENOENT)
+                return r;
+        /* The journal that is replaced may hold an answer still, whose record could not be saved when it came. Only
+         * once the record is there for sure may it go. */
+        if (r >= 0) {
+                r = folder_rename(store->folder, record_temp, record);
+                if (r >= 0)
+                        r = folder_sync(store->folder);
+                if (r >= 0)
+                        r = folder_rename(store->folder, journal_temp, journal);
+                return r < 0 ? r : folder_sync(store->folder);
+        }
         r = folder_rename(store->folder, journal_temp, journal);
         if (r < 0)
                 return r;

@@ -30,7 +30,8 @@ int store_list(Store *store, char ***ret_names, char **reterr);
 int store_save(Store *store, const Record *record, char **reterr);
 
 /* Saves the record, and with the same sync of the folder reserves the journal: NAME.journal with ANSWER_SIZE_MAX
- * allocated bytes on the disk, so that the answer of the record's intent can be kept whatever the disk does.
+ * allocated bytes on the disk, so that the answer of the record's intent can be kept whatever the disk does. An older
+ * journal goes only once the record is on the disk: its answer may stand nowhere else.
  * -ESTALE: the folder that is locked is not the one that the next start would find. */
 int store_prepare(Store *store, const Record *record, char **reterr);
 

@@ -140,9 +140,27 @@ static void test_preparing_is_kept_in_this_order(void **state)
         assert_int_equal(store_prepare(fixture->store, record, &error), 0);
         assert_recorded(&fixture->recorder, "file_new .a.journal.tmp", "file_allocate .a.journal.tmp",
                 "file_sync .a.journal.tmp", "file_new .a.json.tmp", "file_write .a.json.tmp", "file_sync .a.json.tmp",
-                "rename a.journal", "rename a.json", "folder_sync state");
+                "file_open a.journal", "rename a.journal", "rename a.json", "folder_sync state");
         assert_true(scratch_stat(fixture->scratch, "state/a.journal").st_blocks * 512 >= ANSWER_SIZE_MAX);
         assert_int_equal(scratch_stat(fixture->scratch, "state/a.journal").st_mode & 07777, 0600);
+}
+
+/* The answer in it may be the only place of its token: the record that holds it comes first. */
+static void test_a_journal_is_replaced_after_the_record(void **state)
+{
+        Fixture *fixture = *state;
+        _cleanup_(record_freep) Record *record = make_record("a", 1, "glrt-new");
+        _cleanup_(answer_done) Answer answer = make_answer("glrt-new");
+        _cleanup_free_ char *error = NULL;
+
+        save(fixture, "a", 1, "glrt-one");
+        assert_int_equal(store_prepare(fixture->store, record, &error), 0);
+        assert_int_equal(store_journal(fixture->store, "a", &answer, &error), 0);
+        recorder_forget(&fixture->recorder);
+        assert_int_equal(store_prepare(fixture->store, record, &error), 0);
+        assert_recorded(&fixture->recorder, "file_new .a.journal.tmp", "file_allocate .a.journal.tmp",
+                "file_sync .a.journal.tmp", "file_new .a.json.tmp", "file_write .a.json.tmp", "file_sync .a.json.tmp",
+                "file_open a.journal", "rename a.json", "folder_sync state", "rename a.journal", "folder_sync state");
 }
 
 /* An answer would be kept where the next start does not look. */
@@ -246,6 +264,7 @@ static void fail_each(Fixture *fixture, Saver saver, int error, bool fail_on)
 
                 recorder_forget(recorder);
                 save(fixture, "a", 1, "glrt-old");
+                (void)store_journal_clear(fixture->store, "a");
                 free(old_content);
                 old_content = scratch_read(fixture->scratch, "state/a.json");
                 recorder_forget(recorder);
@@ -523,6 +542,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_records_come_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_saving_is_kept_in_this_order, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_a_journal_is_replaced_after_the_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_preparing_is_kept_in_this_order, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_nothing_is_prepared_in_a_folder_that_is_gone, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_answers_need_nothing_but_a_write_and_a_sync, setup, teardown),
