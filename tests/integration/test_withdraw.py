@@ -261,7 +261,7 @@ class Quick(Case):
         agent = self.start_agent()
         agent.wait_state("refused")
         self.stop_quickly(agent)
-        agent = self.enrolled_agent(agent={"deregister_on": "never"})
+        agent = self.enrolled_agent(agent={"deregister_on": "never", "removed_after": "1h"})
         self.gitlab.delete_runner(1)
         agent.send(signal.SIGUSR1)
         agent.wait_state("doubtful")
